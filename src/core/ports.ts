@@ -1,0 +1,329 @@
+import type { Limit, OnOutage } from "./policy.ts";
+import type { AuditEntry, CallerTokenRecord, KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
+
+/**
+ * What the core asks of its stores. `test/contract/` holds one suite a port that proves these promises
+ * for every implementation.
+ *
+ * Of every method: it settles by `deadline`, or throws `storeUnavailable`; it throws a TollgateError
+ * and no driver's error; a write is one transaction with its audit entry and its change, all or nothing.
+ * A write that throws may have happened.
+ */
+
+/** When to give up, in milliseconds on `performance.now()`'s clock. */
+export type Deadline = number;
+
+/** A value that is at hand, or has to be read. Callers await only what is a promise. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/** A write's outcome: the record as it is now, and the number of the change in the feed (0n: nothing changed). */
+export interface Written<T> {
+  readonly record: T;
+  readonly change: bigint;
+}
+
+export interface Page<T> {
+  readonly records: readonly T[];
+  /** The last record's position, to go on after; undefined: no more. */
+  readonly next: string | undefined;
+}
+
+export interface PageRequest {
+  /** At least 1. */
+  readonly size: number;
+  /** `next` of the page before; undefined: from the start. Of the same filter, or the page is arbitrary. */
+  readonly after: string | undefined;
+}
+
+export type KeyStatus = "active" | "disabled" | "expired" | "revoked";
+
+export interface KeyFilter {
+  /** Empty: any. */
+  readonly apis: readonly string[];
+  readonly workspaceId: string;
+  readonly createdBy: string;
+  readonly status: KeyStatus | undefined;
+  /** What is expired is asked of this time, in milliseconds since the epoch. */
+  readonly nowMs: number;
+}
+
+/** A use of a key, for `lastUseTimeMs`, or `previousLastUseTimeMs` when it was by the old secret. */
+export interface KeyUse {
+  readonly keyId: string;
+  readonly secret: "current" | "previous";
+  readonly timeMs: number;
+}
+
+/** The fields of a key that a change sets; those left out stay. */
+export type KeyPatch = Partial<
+  Pick<
+    KeyRecord,
+    | "name"
+    | "description"
+    | "scopes"
+    | "disabled"
+    | "metadata"
+    | "allowedCidrs"
+    | "expireTimeMs"
+    | "revokeTimeMs"
+    | "revokeReason"
+    | "digest"
+    | "preview"
+    | "previousDigest"
+    | "previousExpireTimeMs"
+    | "previousLastUseTimeMs"
+  >
+>;
+
+/** Says that a request_id was used: unique per caller and operation, for ever. */
+export interface RequestClaim {
+  readonly callerId: string;
+  readonly operation: "key.create" | "key.rotate";
+  readonly requestId: string;
+}
+
+export interface KeyStore {
+  /** The key whose current or previous secret has this digest, whatever its status. */
+  findByDigest(digest: string, deadline: Deadline): Promise<KeyRecord | undefined>;
+  get(id: string, deadline: Deadline): Promise<KeyRecord | undefined>;
+  /** Newest first. */
+  list(filter: KeyFilter, page: PageRequest, deadline: Deadline): Promise<Page<KeyRecord>>;
+  /**
+   * Stores a new key. With a claim whose request_id was used: stores nothing and answers the id of the
+   * key that it made.
+   */
+  create(
+    key: KeyRecord,
+    options: { claim: RequestClaim | undefined; audit: AuditEntry; deadline: Deadline },
+  ): Promise<Written<KeyRecord> | { usedBy: string }>;
+  /**
+   * Patches the key if its revision is still `revision`, and raises it by one. "conflict" when it is
+   * not; "missing" when there is no such key.
+   */
+  update(
+    id: string,
+    options: {
+      revision: number;
+      patch: KeyPatch;
+      claim: RequestClaim | undefined;
+      audit: AuditEntry;
+      deadline: Deadline;
+    },
+  ): Promise<Written<KeyRecord> | { usedBy: string } | "conflict" | "missing">;
+  /** Raises last-use times; never lowers one. Unknown keys are passed over. Makes no change in the feed. */
+  recordUses(uses: readonly KeyUse[], deadline: Deadline): Promise<void>;
+}
+
+export interface DirectoryStore {
+  getWorkspace(directory: string, id: string, deadline: Deadline): Promise<WorkspaceRecord | undefined>;
+  /** By id. */
+  listWorkspaces(directory: string, page: PageRequest, deadline: Deadline): Promise<Page<WorkspaceRecord>>;
+  /**
+   * Reads the stored workspace (undefined: none), asks `next` for what it shall be, and stores that, as
+   * one: nothing comes between. `next` may be asked more than once; what it throws is thrown, and
+   * nothing is stored. `sourceVersion` above 0n and below the stored one: "stale".
+   */
+  putWorkspace(
+    id: { directory: string; workspaceId: string },
+    options: {
+      sourceVersion: bigint;
+      next: (stored: WorkspaceRecord | undefined) => WorkspaceFields;
+      audit: AuditEntry;
+      deadline: Deadline;
+    },
+  ): Promise<Written<WorkspaceRecord> | "stale">;
+  /**
+   * Deletes the workspace, its members and their remembered versions, and revokes the keys of `apis`
+   * that are bound to it. Missing: nothing happens. Answers whether it was there.
+   */
+  deleteWorkspace(
+    id: { directory: string; workspaceId: string },
+    options: {
+      apis: readonly string[];
+      revokeReason: string;
+      nowMs: number;
+      audit: AuditEntry;
+      deadline: Deadline;
+    },
+  ): Promise<Written<boolean>>;
+  getMember(
+    directory: string,
+    workspaceId: string,
+    userId: string,
+    deadline: Deadline,
+  ): Promise<MemberRecord | undefined>;
+  /** By user id. */
+  listMembers(
+    directory: string,
+    workspaceId: string,
+    page: PageRequest,
+    deadline: Deadline,
+  ): Promise<Page<MemberRecord>>;
+  /** As putWorkspace; "no_workspace" when the workspace does not exist. A removal's version counts as stored. */
+  putMember(
+    id: { directory: string; workspaceId: string; userId: string },
+    options: {
+      sourceVersion: bigint;
+      next: (stored: MemberRecord | undefined) => MemberFields;
+      audit: AuditEntry;
+      deadline: Deadline;
+    },
+  ): Promise<Written<MemberRecord> | "stale" | "no_workspace">;
+  /** Removes the member and remembers the version. Missing: remembers it too. Answers whether he was there. */
+  removeMember(
+    id: { directory: string; workspaceId: string; userId: string },
+    options: { sourceVersion: bigint; audit: AuditEntry; deadline: Deadline },
+  ): Promise<Written<boolean> | "stale">;
+}
+
+export type WorkspaceFields = Pick<
+  WorkspaceRecord,
+  "name" | "plan" | "features" | "withheldScopes" | "suspended"
+>;
+export type MemberFields = Pick<MemberRecord, "role" | "allLocations" | "locationIds">;
+
+export interface CallerTokenStore {
+  findByDigest(digest: string, deadline: Deadline): Promise<CallerTokenRecord | undefined>;
+  create(
+    token: CallerTokenRecord,
+    options: { audit: AuditEntry; deadline: Deadline },
+  ): Promise<Written<CallerTokenRecord>>;
+  /** Newest first. */
+  list(page: PageRequest, deadline: Deadline): Promise<Page<CallerTokenRecord>>;
+  /** Keeps the first revocation's time. */
+  revoke(
+    id: string,
+    options: { nowMs: number; audit: AuditEntry; deadline: Deadline },
+  ): Promise<Written<CallerTokenRecord> | "missing">;
+}
+
+/** What a change touched: enough to drop it from a cache. */
+export type Change =
+  | { readonly kind: "key"; readonly keyId: string; readonly digests: readonly string[] }
+  | { readonly kind: "workspace"; readonly directory: string; readonly workspaceId: string }
+  | {
+      readonly kind: "member";
+      readonly directory: string;
+      readonly workspaceId: string;
+      readonly userId: string;
+    }
+  | { readonly kind: "caller_token"; readonly digest: string };
+
+export interface NumberedChange {
+  readonly number: bigint;
+  readonly change: Change;
+}
+
+/**
+ * The order of all changes. Numbers are given by one counter row that is held to commit: when number n
+ * is visible, so is every lower one.
+ */
+export interface ChangeFeed {
+  /**
+   * Writes this replica's row in one transaction on the primary, and returns the highest change number
+   * and how many replicas have renewed within the last 10 seconds, this one included.
+   */
+  renew(replica: ReplicaState, deadline: Deadline): Promise<{ highest: bigint; liveReplicas: number }>;
+  /** Changes above `after` up to and including `upTo`, in order; "gap" when some were pruned already. */
+  read(after: bigint, upTo: bigint, deadline: Deadline): Promise<readonly NumberedChange[] | "gap">;
+  /** Takes this replica's row away; for an orderly stop. */
+  leave(replicaId: string, deadline: Deadline): Promise<void>;
+}
+
+export interface ReplicaState {
+  /** Random for each process start. */
+  readonly id: string;
+  /** The highest change number that this replica has applied. */
+  readonly applied: bigint;
+  /** Digest by api. */
+  readonly policies: Readonly<Record<string, string>>;
+}
+
+/**
+ * Where a decision reads rights from: a cache or the stores. What is at hand is returned as it is,
+ * without a promise. undefined: there is none.
+ */
+export interface RightsSource {
+  keyByDigest(digest: string, deadline: Deadline): MaybePromise<KeyRecord | undefined>;
+  keyById(id: string, deadline: Deadline): MaybePromise<KeyRecord | undefined>;
+  workspace(directory: string, id: string, deadline: Deadline): MaybePromise<WorkspaceRecord | undefined>;
+  member(
+    directory: string,
+    workspaceId: string,
+    userId: string,
+    deadline: Deadline,
+  ): MaybePromise<MemberRecord | undefined>;
+  callerToken(digest: string, deadline: Deadline): MaybePromise<CallerTokenRecord | undefined>;
+}
+
+export type PointsMode = "enforce" | "peek" | "record";
+
+/** One limit that a decision charges. */
+export interface Charge {
+  readonly limit: Limit;
+  /** The limit's points for this subject: what its plan gives. At least 1. */
+  readonly points: number;
+  /** Whose bucket: api, limit and subject, unambiguous; never shown in a key name as it is. */
+  readonly bucket: string;
+  /** What the bucket is sharded by: the workspace, or the api for limits that span workspaces. */
+  readonly shardBy: string;
+  /** 0 and more. */
+  readonly cost: number;
+}
+
+export interface TakeRequest {
+  /** All of one decision; each bucket once; at least one. */
+  readonly charges: readonly Charge[];
+  readonly mode: PointsMode;
+  /** Unique per caller already; empty: none. A bucket that was charged under it is not charged again. */
+  readonly requestId: string;
+  readonly onOutage: OnOutage;
+}
+
+/** A bucket after the decision. Times are whole milliseconds, rounded up. */
+export interface BucketState {
+  /** Points that could be spent now; 0 while blocked. */
+  readonly remaining: number;
+  /** Until all points are back and no block is left. */
+  readonly resetMs: number;
+  /** 0: not blocked. */
+  readonly blockedMs: number;
+  /** Until this charge's cost could pass here; 0: it passed, or could now. */
+  readonly retryAfterMs: number;
+  /** What this limit alone says. */
+  readonly outcome: "admitted" | "exceeded" | "blocked";
+}
+
+export interface TakeAnswer {
+  /**
+   * "admitted": charged in full (enforce, record), or could be (peek). "exceeded": at least one limit
+   * would be, none was blocked. "blocked": at least one was blocked. "unavailable": the store did not
+   * answer and `onOutage` is "deny", or the local share is smaller than the cost.
+   */
+  readonly outcome: "admitted" | "exceeded" | "blocked" | "unavailable";
+  /** In the order of the charges; empty when no bucket was looked at. */
+  readonly states: readonly BucketState[];
+  /** Who decided: the store, this process's share of the limits, or nobody (onOutage: allow). */
+  readonly decidedBy: "store" | "local" | "nobody";
+}
+
+/**
+ * The points engine. `take` is one atomic step over all charges: all are charged, or none is.
+ *
+ * Rules, for every implementation:
+ * - A charge is admitted where what was charged within the window, plus the cost, is at most `points`.
+ * - A bucket in a block refuses every charge, also of cost 0, and is not changed by it.
+ * - Outside of a block: a refused charge starts the limit's block, for each limit that it would exceed,
+ *   only in mode "enforce", only with a cost above 0, only when no charge of the decision is blocked.
+ *   (A cost above `points` never gets here in mode "enforce" or "peek".)
+ * - "peek" changes nothing. "record" charges whatever the state, is always "admitted", and starts the
+ *   block of each limit that it leaves above `points`; a block that runs is not extended.
+ * - A refusal charges nothing and is not remembered. A request_id that charged a bucket is remembered
+ *   for ten minutes or the window, whichever is longer; a repeat within that time is admitted by that
+ *   bucket without a charge, also during a block, and does not change it. A repeat with another cost:
+ *   throws TollgateError `failed_precondition` REQUEST_ID_REUSED.
+ * - Time is the store's own and never goes backwards for a bucket.
+ */
+export interface BucketStore {
+  take(request: TakeRequest, deadline: Deadline): Promise<TakeAnswer>;
+}
