@@ -1,0 +1,101 @@
+import { addAll, emptySet, has, intersection, type PermissionSet } from "./permission-set.ts";
+import type { Gate, KeyType, Policy, Scope } from "./policy.ts";
+import type { KeyRecord, WorkspaceRecord } from "./records.ts";
+
+/** What a key may do in one workspace in one role: its scopes ∩ what the role allows. */
+export interface Rights {
+  readonly policy: Policy;
+  readonly workspace: WorkspaceRecord | undefined;
+  readonly role: string;
+  /** What the role allows; everything where no role is asked. */
+  readonly byRole: PermissionSet;
+  /** What the scopes select, as far as they are available to the workspace. */
+  readonly byScopes: PermissionSet;
+  readonly effective: PermissionSet;
+  /** `effective` and what any key may do, as sorted names. */
+  readonly permissions: readonly string[];
+}
+
+/**
+ * Derives a key's rights. `role` is undefined where the key's type asks none. Remembered a key record
+ * for the last policy, workspace and role that were asked for: records are immutable, so an old answer
+ * cannot outlive a change.
+ */
+export function rightsOf(
+  key: KeyRecord,
+  context: {
+    policy: Policy;
+    type: KeyType;
+    workspace: WorkspaceRecord | undefined;
+    role: string | undefined;
+  },
+): Rights {
+  const { policy, type, workspace } = context;
+  const role = context.role ?? "";
+  const known = remembered.get(key);
+  if (
+    known !== undefined &&
+    known.policy === policy &&
+    known.workspace === workspace &&
+    known.role === role
+  ) {
+    return known;
+  }
+  const byRole = context.role === undefined ? policy.allPermissions : rolePermissions(policy, role);
+  const byScopes = scopePermissions(policy, selectedScopes(policy, type, key.scopes), workspace);
+  const effective = intersection(byRole, byScopes);
+  const permissions: string[] = [];
+  for (const permission of policy.permissions.values()) {
+    if (permission.anyKey || has(effective, permission.index)) permissions.push(permission.name);
+  }
+  const rights = { policy, workspace, role, byRole, byScopes, effective, permissions: permissions.sort() };
+  remembered.set(key, rights);
+  return rights;
+}
+
+const remembered = new WeakMap<KeyRecord, Rights>();
+
+/** What a role allows; nothing for one that the policy does not know (any more). */
+export function rolePermissions(policy: Policy, role: string): PermissionSet {
+  return policy.roles.get(role)?.permissions ?? emptySet(policy.permissions.size);
+}
+
+/** The scopes that a key's selection stands for now; names that the policy dropped stand for none. */
+function selectedScopes(policy: Policy, type: KeyType, names: readonly string[]): readonly Scope[] {
+  if (type.scopes === "all") return [...policy.scopes.values()];
+  return names.flatMap((name) => policy.presets.get(name) ?? policy.scopes.get(name) ?? []);
+}
+
+function scopePermissions(
+  policy: Policy,
+  scopes: readonly Scope[],
+  workspace: WorkspaceRecord | undefined,
+): PermissionSet {
+  const set = emptySet(policy.permissions.size);
+  for (const scope of scopes) {
+    if (workspace === undefined || isScopeAvailable(policy, scope, workspace)) addAll(set, scope.grants);
+  }
+  return set;
+}
+
+/** Whether the workspace may select and use the scope: not withheld, and its plan and feature are there. */
+export function isScopeAvailable(policy: Policy, scope: Scope, workspace: WorkspaceRecord): boolean {
+  return (
+    !workspace.withheldScopes.includes(scope.name) &&
+    missingOfGate(policy, scope.requires, workspace) === undefined
+  );
+}
+
+/** Which half of the gate the workspace does not pass. */
+export function missingOfGate(
+  policy: Policy,
+  gate: Gate,
+  workspace: WorkspaceRecord,
+): "PLAN_REQUIRED" | "FEATURE_REQUIRED" | undefined {
+  // A plan that the policy does not know (any more) ranks below the lowest, as none does.
+  if (gate.plan !== "" && policy.plans.indexOf(workspace.plan) < policy.plans.indexOf(gate.plan)) {
+    return "PLAN_REQUIRED";
+  }
+  if (gate.feature !== "" && !workspace.features.includes(gate.feature)) return "FEATURE_REQUIRED";
+  return undefined;
+}
