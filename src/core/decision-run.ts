@@ -1,0 +1,562 @@
+import { type AddressRange, isInRanges, parseAddressRange } from "./address-range.ts";
+import type { Caller } from "./callers.ts";
+import { chargesFor, pointsStates, retryAfterMsOf, tightestOf } from "./charges.ts";
+import type {
+  CheckInput,
+  ConsumeInput,
+  Decision,
+  DegradedCause,
+  Principal,
+  Step,
+  StepName,
+} from "./decision.ts";
+import type { DenyReason } from "./deny-reason.ts";
+import { deadlineExceeded, invalidField, TollgateError } from "./errors.ts";
+import { isIdentifier } from "./identifier.ts";
+import { has } from "./permission-set.ts";
+import type { KeyType, Permission, Policy, RouteMatch } from "./policy.ts";
+import type { PolicySet } from "./policy-set.ts";
+import type { BucketStore, Charge, Deadline, KeyUse, PointsMode, RightsSource, TakeAnswer } from "./ports.ts";
+import { queryParameter } from "./query-parameter.ts";
+import type { KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
+import { isScopeAvailable, missingOfGate, type Rights, rightsOf } from "./rights.ts";
+import { secretDigest, secretPrefix } from "./secret.ts";
+
+export interface DecisionDependencies {
+  readonly rights: RightsSource;
+  readonly buckets: BucketStore;
+  /** Milliseconds since the epoch, for the expiry of keys. */
+  readonly nowMs: () => number;
+  /** Told of each key that admitted a request. */
+  readonly onUse?: (use: KeyUse) => void;
+}
+
+/** What a decision is about, once it is known: undefined is "not got to yet". */
+interface Found {
+  key: KeyRecord | undefined;
+  type: KeyType | undefined;
+  secret: KeyUse["secret"];
+  workspace: WorkspaceRecord | undefined;
+  member: MemberRecord | undefined;
+  rights: Rights | undefined;
+}
+
+/** The refusal that ends a decision; undefined goes on. */
+export type Refusal = DenyReason | undefined;
+
+export interface DecisionContext {
+  readonly set: PolicySet;
+  readonly policy: Policy;
+  /** Only keys of this environment are valid; empty: of any. */
+  readonly environment: string;
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly mode: PointsMode;
+  readonly explain: boolean;
+  readonly deadline: Deadline;
+}
+
+/** One decision, step by step in the order of docs/decision.md. The first step that refuses decides. */
+export class DecisionRun {
+  readonly #dependencies: DecisionDependencies;
+  readonly #context: DecisionContext;
+  readonly #policy: Policy;
+  readonly #steps: Step[] = [];
+  readonly #found: Found = {
+    key: undefined,
+    type: undefined,
+    secret: "current",
+    workspace: undefined,
+    member: undefined,
+    rights: undefined,
+  };
+  #live = false;
+  #requiredScopes: readonly string[] = [];
+  #charges: readonly Charge[] = [];
+  #answer: TakeAnswer | undefined;
+
+  constructor(dependencies: DecisionDependencies, context: DecisionContext) {
+    this.#dependencies = dependencies;
+    this.#context = context;
+    this.#policy = context.policy;
+  }
+
+  async check(input: CheckInput): Promise<Refusal> {
+    const http = "http" in input.target ? input.target.http : undefined;
+    const query = http === undefined ? "" : queryOf(http.path);
+
+    if (http !== undefined && this.#policy.https === "required" && http.scheme.toLowerCase() === "http") {
+      return this.#refuse(
+        "transport",
+        "INSECURE_TRANSPORT",
+        "The policy requires HTTPS and the scheme is http.",
+      );
+    }
+    this.#pass("transport", () => `The policy's https is "${this.#policy.https}".`);
+
+    const route = http === undefined ? undefined : this.#policy.routes.match(http.method, pathOf(http.path));
+    if (route?.isPublic === true) {
+      this.#pass("route", () => `${route.template} is public: no key is needed.`);
+      return undefined;
+    }
+    const permission =
+      "permission" in input.target ? this.#permission(input.target.permission) : route?.permission;
+
+    const keyRefusal = (await this.#findKey(input.key)) ?? this.#checkAddress(input.clientIp);
+    if (keyRefusal !== undefined) return keyRefusal;
+
+    if (permission === undefined) {
+      return this.#refuse("route", "ROUTE_UNKNOWN", "No route matches the method and the canonical path.");
+    }
+    this.#pass("route", () => `${route?.template ?? "The caller's choice"}: permission ${permission.name}.`);
+
+    const refusal =
+      (await this.#enterWorkspace({
+        named: this.#namedWorkspaces(input.workspaceId, query),
+        isNeeded: route?.inWorkspace !== false,
+      })) ??
+      this.#checkPermission(permission) ??
+      this.#checkLocations(this.#namedLocations(input.locationIds, route, query));
+    if (refusal !== undefined) return refusal;
+
+    return this.#takePoints(input.points ?? route?.cost ?? costOf(permission));
+  }
+
+  async consume(input: ConsumeInput): Promise<Refusal> {
+    const { subject } = input;
+    const refusal =
+      ("key" in subject ? await this.#findKey(subject.key) : await this.#findKeyById(subject.keyId)) ??
+      (await this.#enterWorkspace({
+        named: input.workspaceId === "" ? [] : [input.workspaceId],
+        isNeeded: true,
+      }));
+    return refusal ?? this.#takePoints(input.points);
+  }
+
+  /** The answer, once the steps are done. An allowed one that comes too late is an error. */
+  finish(refusal: Refusal): Decision {
+    const { deadline, mode } = this.#context;
+    if (performance.now() > deadline) throw deadlineExceeded();
+    const isShadow = this.#policy.enforcement === "shadow";
+    const allowed = refusal === undefined || isShadow;
+    const { key, secret } = this.#found;
+    if (refusal === undefined && key !== undefined && mode !== "peek") {
+      this.#dependencies.onUse?.({ keyId: key.id, secret, timeMs: this.#dependencies.nowMs() });
+    }
+    const limits = pointsStates(this.#charges, this.#answer);
+    return {
+      api: this.#policy.api,
+      allowed,
+      reason: allowed ? undefined : refusal,
+      principal: this.#principal(),
+      limits,
+      points: limits[tightestOf(this.#charges, this.#answer)],
+      retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#answer),
+      degraded: degradedBy(this.#answer),
+      requiredScopes: this.#requiredScopes,
+      shadowReason: isShadow ? refusal : undefined,
+      steps: this.#steps,
+    };
+  }
+
+  // Steps 3 and 4 (credential, format) and 5 (key).
+
+  async #findKey(secret: string): Promise<Refusal> {
+    if (secret === "") return this.#refuse("credential", "KEY_MISSING", "No key was sent.");
+    this.#pass("credential", () => "A key was sent.");
+    const malformed = this.#malformed(secret);
+    if (malformed === "elsewhere") {
+      this.#pass("format", () => "The prefix and the checksum are a key's.");
+      return this.#refuse("key", "KEY_UNKNOWN", "The prefix is another api's.");
+    }
+    if (malformed !== undefined) return this.#refuse("format", "KEY_MALFORMED", malformed);
+    this.#pass("format", () => "The prefix and the checksum are right.");
+    const digest = secretDigest(secret);
+    const found = this.#dependencies.rights.keyByDigest(digest, this.#context.deadline);
+    const key = found instanceof Promise ? await found : found;
+    if (key !== undefined && key.digest !== digest) this.#found.secret = "previous";
+    return this.#useKey(key);
+  }
+
+  async #findKeyById(keyId: string): Promise<Refusal> {
+    return this.#useKey(await this.#dependencies.rights.keyById(keyId, this.#context.deadline));
+  }
+
+  /** What is wrong with the secret's form; "elsewhere" when it is well-formed for another api only. */
+  #malformed(secret: string): string | undefined {
+    const prefix = secretPrefix(secret);
+    for (const type of this.#policy.keyTypes.values()) {
+      if (prefix === type.prefix) return undefined;
+      if (secret.length <= MAX_LEGACY_LENGTH && type.legacy.some((pattern) => pattern.test(secret)))
+        return undefined;
+    }
+    if (prefix !== undefined) {
+      return this.#context.set.prefixes.has(prefix) ? "elsewhere" : "No type of key has this prefix.";
+    }
+    if (/^bearer\s/i.test(secret)) return 'The key begins with "Bearer"; pass the secret alone.';
+    return "The length, the alphabet or the checksum is wrong.";
+  }
+
+  #useKey(key: KeyRecord | undefined): Refusal {
+    const { environment } = this.#context;
+    const type = key === undefined ? undefined : this.#policy.keyTypes.get(key.type);
+    if (key === undefined || key.api !== this.#policy.api) {
+      return this.#refuse("key", "KEY_UNKNOWN", "There is no such key in this api.");
+    }
+    if (type === undefined) {
+      return this.#refuse("key", "KEY_UNKNOWN", `The policy has no type "${key.type}" (any more).`);
+    }
+    if (environment !== "" && key.environment !== environment) {
+      return this.#refuse("key", "KEY_UNKNOWN", `The host is for keys of the environment "${environment}".`);
+    }
+    this.#found.key = key;
+    this.#found.type = type;
+    if (key.revokeTimeMs !== undefined)
+      return this.#refuse("key", "KEY_REVOKED", `Key ${key.id} was revoked.`);
+    const now = this.#dependencies.nowMs();
+    const expireTimeMs = this.#found.secret === "current" ? key.expireTimeMs : earliest(key);
+    if (expireTimeMs !== undefined && expireTimeMs <= now) {
+      return this.#refuse(
+        "key",
+        "KEY_EXPIRED",
+        `Key ${key.id}, or the overlap of its old secret, has ended.`,
+      );
+    }
+    if (key.disabled) return this.#refuse("key", "KEY_DISABLED", `Key ${key.id} is disabled.`);
+    this.#live = true;
+    this.#pass("key", () => `Key ${key.id} is active.`);
+    return undefined;
+  }
+
+  #checkAddress(clientIp: string): Refusal {
+    const key = this.#found.key as KeyRecord;
+    for (const cidrs of [key.allowedCidrs, this.#policy.allowedCidrs]) {
+      if (cidrs.length > 0 && !isInRanges(clientIp, addressRanges(cidrs))) {
+        return this.#refuse(
+          "address",
+          "ADDRESS_DENIED",
+          "The client's address is outside the allowed ranges.",
+        );
+      }
+    }
+    this.#pass("address", () => "The client's address is not restricted, or is in an allowed range.");
+    return undefined;
+  }
+
+  // Step 6: the workspace.
+
+  /** Every workspace that the request names; INVALID_ARGUMENT when the field is against the query. */
+  #namedWorkspaces(field: string, query: string): readonly string[] {
+    const parameter = (this.#found.type as KeyType).workspaceQuery || this.#anyWorkspaceQuery();
+    const inQuery = parameter === "" ? [] : queryParameter(query, parameter);
+    if (field === "") return inQuery;
+    if (inQuery.some((value) => value !== field)) {
+      throw invalidField("workspace_id", "is not the workspace that http.path names");
+    }
+    return inQuery.length > 1 ? inQuery : [field];
+  }
+
+  /** A bound key names no parameter of its own: those of the api's other types count as naming one. */
+  #anyWorkspaceQuery(): string {
+    for (const type of this.#policy.keyTypes.values()) {
+      if (type.workspaceQuery !== "") return type.workspaceQuery;
+    }
+    return "";
+  }
+
+  async #enterWorkspace(request: { named: readonly string[]; isNeeded: boolean }): Promise<Refusal> {
+    const key = this.#found.key as KeyRecord;
+    const type = this.#found.type as KeyType;
+    let workspaceId = key.workspaceId;
+    if (type.workspace === "bound") {
+      if (request.named.length > 0) {
+        return this.#refuse(
+          "workspace",
+          "WORKSPACE_NOT_ALLOWED",
+          "The key is bound, and the request names a workspace.",
+        );
+      }
+    } else if (!request.isNeeded) {
+      this.#pass("workspace", () => "The route acts in no workspace.");
+      return undefined;
+    } else {
+      const [only, ...others] = request.named;
+      if (only === undefined || only === "" || others.length > 0) {
+        return this.#refuse(
+          "workspace",
+          "WORKSPACE_REQUIRED",
+          "The request does not name exactly one workspace.",
+        );
+      }
+      workspaceId = only;
+    }
+    return this.#useWorkspace(workspaceId, type.actsAs === "creator" ? key.userId : undefined);
+  }
+
+  async #useWorkspace(workspaceId: string, asUser: string | undefined): Promise<Refusal> {
+    const { rights } = this.#dependencies;
+    const { deadline } = this.#context;
+    const { directory } = this.#policy;
+    const isPossible = isIdentifier(workspaceId);
+    const workspaceRead = isPossible ? rights.workspace(directory, workspaceId, deadline) : undefined;
+    const workspace = workspaceRead instanceof Promise ? await workspaceRead : workspaceRead;
+    if (workspace !== undefined && asUser !== undefined) {
+      const memberRead = rights.member(directory, workspaceId, asUser, deadline);
+      this.#found.member = memberRead instanceof Promise ? await memberRead : memberRead;
+    }
+    if (workspace === undefined || (asUser !== undefined && this.#found.member === undefined)) {
+      return this.#refuse(
+        "workspace",
+        "NOT_A_MEMBER",
+        "There is no such workspace, or the key's owner is not in it.",
+      );
+    }
+    this.#found.workspace = workspace;
+    if (workspace.suspended) {
+      return this.#refuse("workspace", "WORKSPACE_SUSPENDED", `Workspace ${workspace.id} is suspended.`);
+    }
+    this.#pass("workspace", () => `The key acts in workspace ${workspace.id}.`);
+    const missing = missingOfGate(this.#policy, this.#policy.requires, workspace);
+    if (missing !== undefined) {
+      const { plan, feature } = this.#policy.requires;
+      const needed = missing === "PLAN_REQUIRED" ? `at least plan "${plan}"` : `the feature "${feature}"`;
+      return this.#refuse(
+        "plan",
+        missing,
+        `The api needs ${needed}; the workspace's plan is "${workspace.plan}".`,
+      );
+    }
+    this.#pass("plan", () => "The workspace's plan and features are enough.");
+    return undefined;
+  }
+
+  // Steps 7 and 8: the permission.
+
+  #permission(name: string): Permission {
+    const permission = this.#policy.permissions.get(name);
+    if (permission === undefined)
+      throw invalidField("permission", `there is no permission ${JSON.stringify(name)}`);
+    return permission;
+  }
+
+  #checkPermission(permission: Permission): Refusal {
+    const { workspace } = this.#found;
+    const rights = this.#rights();
+    if (permission.anyKey) {
+      this.#pass("scope", () => `Any live key may do ${permission.name}.`);
+      return undefined;
+    }
+    if (
+      workspace !== undefined &&
+      !permission.scopes.some((scope) => isScopeAvailable(this.#policy, scope, workspace))
+    ) {
+      this.#requiredScopes = permission.scopes.map((scope) => scope.name);
+      return this.#refuse(
+        "scope_available",
+        "SCOPE_UNAVAILABLE",
+        "No scope for it is available to the workspace.",
+      );
+    }
+    this.#pass("scope_available", () => "A scope for it is available to the workspace.");
+    if (!has(rights.byRole, permission.index)) {
+      return this.#refuse(
+        "role",
+        "ROLE_INSUFFICIENT",
+        `The role "${rights.role}" does not allow ${permission.name}.`,
+      );
+    }
+    this.#pass("role", () =>
+      rights.role === "" ? "No role is asked." : `The role "${rights.role}" allows it.`,
+    );
+    if (!has(rights.byScopes, permission.index)) {
+      this.#requiredScopes = permission.grantedBy.map((scope) => scope.name);
+      return this.#refuse("scope", "SCOPE_INSUFFICIENT", `The key's scopes do not grant ${permission.name}.`);
+    }
+    this.#pass("scope", () => `The key's scopes grant ${permission.name}.`);
+    return undefined;
+  }
+
+  #rights(): Rights {
+    const { key, type, workspace } = this.#found;
+    this.#found.rights ??= rightsOf(key as KeyRecord, {
+      policy: this.#policy,
+      type: type as KeyType,
+      workspace,
+      role: this.#role(),
+    });
+    return this.#found.rights;
+  }
+
+  /** Undefined: none is asked. */
+  #role(): string | undefined {
+    const type = this.#found.type as KeyType;
+    if (type.actsAs === "service_account") return (this.#found.key as KeyRecord).role;
+    if (type.actsAs === "creator" && this.#found.workspace !== undefined) return this.#found.member?.role;
+    return undefined;
+  }
+
+  #namedLocations(field: readonly string[], route: RouteMatch | undefined, query: string): readonly string[] {
+    const inQuery =
+      this.#policy.locationQuery === "" ? [] : queryParameter(query, this.#policy.locationQuery);
+    const inPath = route?.locationIds ?? [];
+    return inQuery.length + inPath.length === 0 ? field : [...field, ...inPath, ...inQuery];
+  }
+
+  #checkLocations(named: readonly string[]): Refusal {
+    const { member } = this.#found;
+    if (member !== undefined && !member.allLocations) {
+      const outside = named.find((location) => !member.locationIds.includes(location));
+      if (outside !== undefined) {
+        return this.#refuse(
+          "location",
+          "LOCATION_DENIED",
+          `The member has no access to ${JSON.stringify(outside)}.`,
+        );
+      }
+    }
+    this.#pass("location", () =>
+      named.length === 0 ? "No location is named." : "The member may use the locations.",
+    );
+    return undefined;
+  }
+
+  // Steps 9 and 10: cost and points.
+
+  async #takePoints(cost: number): Promise<Refusal> {
+    const { mode, requestId, caller, deadline } = this.#context;
+    this.#charges = chargesFor(this.#policy, {
+      key: this.#found.key as KeyRecord,
+      workspace: this.#found.workspace,
+      cost,
+    });
+    if (mode !== "record") {
+      const above = this.#charges.find((charge) => charge.cost > charge.points);
+      if (above !== undefined) {
+        return this.#refuse(
+          "cost",
+          "COST_ABOVE_LIMIT",
+          `It costs ${cost}; "${above.limit.name}" is ${above.points}.`,
+        );
+      }
+    }
+    this.#pass("cost", () => `It costs ${cost}.`);
+    if (this.#charges.length === 0) {
+      this.#pass("points", () => "No limit applies.");
+      return undefined;
+    }
+    this.#answer = await this.#dependencies.buckets.take(
+      {
+        charges: this.#charges,
+        mode,
+        requestId: requestId === "" ? "" : `${caller.id}\n${requestId}`,
+        onOutage: this.#policy.onOutage,
+      },
+      deadline,
+    );
+    return this.#judge(this.#answer);
+  }
+
+  #judge(answer: TakeAnswer): Refusal {
+    switch (answer.outcome) {
+      case "admitted":
+        this.#pass("points", () => this.#pointsDetail());
+        return undefined;
+      case "exceeded":
+        return this.#refuse("points", "POINTS_EXCEEDED", this.#pointsDetail());
+      case "blocked":
+        return this.#refuse("points", "BLOCKED", this.#pointsDetail());
+      case "unavailable":
+        return this.#refuse("points", "STORE_UNAVAILABLE", "The points store did not answer in time.");
+    }
+  }
+
+  #pointsDetail(): string {
+    const state = pointsStates(this.#charges, this.#answer)[tightestOf(this.#charges, this.#answer)];
+    if (state === undefined) return "No limit was looked at.";
+    const left = `"${state.limitName}": ${state.remaining} of ${state.limit} points left, cost ${state.cost}`;
+    return `${left}, all back in ${state.resetMs} ms${state.blockedMs > 0 ? `, blocked for ${state.blockedMs} ms` : ""}.`;
+  }
+
+  #principal(): Principal | undefined {
+    const { key, member, workspace } = this.#found;
+    if (key === undefined) return undefined;
+    const rights = this.#found.rights;
+    const isLive = this.#live && rights !== undefined;
+    return {
+      api: key.api,
+      keyId: key.id,
+      keyName: key.name,
+      keyType: key.type,
+      environment: key.environment,
+      workspaceId: workspace?.id ?? key.workspaceId,
+      userId: key.userId,
+      createdBy: key.createdBy,
+      role: isLive ? rights.role : "",
+      plan: isLive ? (workspace?.plan ?? "") : "",
+      permissions: isLive ? rights.permissions : [],
+      allLocations: isLive && (member === undefined || member.allLocations),
+      locationIds: isLive && member !== undefined && !member.allLocations ? member.locationIds : [],
+      metadata: isLive ? upstreamMetadata(this.#policy, key) : {},
+    };
+  }
+
+  #pass(name: StepName, detail: () => string): void {
+    if (this.#context.explain) this.#steps.push({ name, passed: true, detail: detail() });
+  }
+
+  #refuse(name: StepName, reason: DenyReason, detail: string): DenyReason {
+    if (this.#context.explain) this.#steps.push({ name, passed: false, detail });
+    return reason;
+  }
+}
+
+/** The longest secret that is tried against the patterns of imported keys. */
+const MAX_LEGACY_LENGTH = 512;
+
+function costOf(permission: Permission): number {
+  if (permission.cost !== undefined) return permission.cost;
+  throw new TollgateError(
+    "invalid_argument",
+    `The policy states no cost for ${permission.name}; pass points.`,
+    {
+      reason: "COST_UNKNOWN",
+      violations: [{ field: "permission", description: "the policy states no cost for it; pass points" }],
+    },
+  );
+}
+
+/** When the old secret ends: with its overlap, or with the key. */
+function earliest(key: KeyRecord): number {
+  return Math.min(key.previousExpireTimeMs ?? 0, key.expireTimeMs ?? Number.POSITIVE_INFINITY);
+}
+
+const rangesOf = new WeakMap<readonly string[], readonly AddressRange[]>();
+
+/** The ranges, parsed once a record; one that cannot be read lets nobody in. */
+function addressRanges(cidrs: readonly string[]): readonly AddressRange[] {
+  const known = rangesOf.get(cidrs) ?? cidrs.flatMap((cidr) => parseAddressRange(cidr) ?? []);
+  rangesOf.set(cidrs, known);
+  return known;
+}
+
+function upstreamMetadata(policy: Policy, key: KeyRecord): Readonly<Record<string, string>> {
+  if (policy.metadataUpstream.length === 0) return {};
+  return Object.fromEntries(
+    Object.entries(key.metadata).filter(([name]) => policy.metadataUpstream.includes(name)),
+  );
+}
+
+function degradedBy(answer: TakeAnswer | undefined): readonly DegradedCause[] {
+  if (answer === undefined || answer.decidedBy === "store" || answer.outcome === "unavailable") return [];
+  return answer.decidedBy === "local" ? ["points_local"] : ["points_skipped"];
+}
+
+function pathOf(pathAndQuery: string): string {
+  const mark = pathAndQuery.indexOf("?");
+  return mark === -1 ? pathAndQuery : pathAndQuery.slice(0, mark);
+}
+
+function queryOf(pathAndQuery: string): string {
+  const mark = pathAndQuery.indexOf("?");
+  return mark === -1 ? "" : pathAndQuery.slice(mark + 1);
+}
