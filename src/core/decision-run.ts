@@ -444,6 +444,7 @@ export class DecisionRun {
       this.#pass("points", () => "No limit applies.");
       return undefined;
     }
+    if (performance.now() > deadline) throw deadlineExceeded();
     this.#answer = await this.#dependencies.buckets.take(
       {
         charges: this.#charges,

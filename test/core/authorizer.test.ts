@@ -1,0 +1,507 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { newSecret } from "../../src/core/secret.ts";
+import { admin, callerWith, createWorld, NO_DEADLINE } from "./world.ts";
+
+const shop = `
+api: shop
+hosts: [api.shop.test, {host: sandbox.shop.test, environment: test}, "*.eu.shop.test"]
+https: required
+plans: [free, pro]
+permissions: {items.read: 1, items.write: 2, ping: {cost: 1, any_key: true}}
+roles:
+  owner: {permissions: ["*"], creates_keys: true, manages_keys: workspace}
+  clerk: {permissions: [items.read], creates_keys: true, manages_keys: own}
+scopes: {items.read: {}, items.write: {}}
+locations: {query: shopId}
+metadata_upstream: [team]
+key_types:
+  live: {prefix: shop_live_, environment: live, workspace: bound, scopes: selected, acts_as: creator, legacy: ["^old-[0-9]{16}$"]}
+  sandbox: {prefix: shop_test_, environment: test, workspace: bound, scopes: selected, acts_as: creator}
+  robot: {prefix: shop_bot_, environment: live, workspace: bound, scopes: selected, acts_as: service_account}
+  roaming: {prefix: shop_any_, environment: live, workspace: {query: shop}, scopes: all, acts_as: creator}
+routes:
+  - {match: "GET /items", permission: items.read}
+  - {match: "POST /items", permission: items.write, cost: 7}
+  - {match: "GET /me", permission: ping, workspace: none}
+  - {match: "GET /status", access: public}
+limits:
+  - {name: minute, per: workspace, points: 10, plan_points: {pro: 20}, window: 60s, block: 30s}
+  - {name: each, per: key, points: 15, window: 60s}
+`;
+const other = `
+api: other
+hosts: [other.test]
+permissions: {do: 1}
+roles: {admin: {permissions: ["*"], creates_keys: true}}
+scopes: {do: {}}
+key_types: {token: {prefix: other_, workspace: bound, scopes: selected, acts_as: workspace}}
+limits: [{name: points, per: key, points: 5, window: 1s}]
+`;
+
+let world: ReturnType<typeof createWorld>;
+let secret: string;
+
+beforeEach(async () => {
+  world = createWorld(shop);
+  await world.putWorkspace("w1", { plan: "free" });
+  await world.putMember("w1", "ann", { role: "owner" });
+  await world.putMember("w1", "bob", { role: "clerk", allLocations: false, locationIds: ["north"] });
+  ({ secret } = await world.createKey({
+    workspaceId: "w1",
+    userId: "ann",
+    type: "live",
+    scopes: ["items.read items.write"],
+    metadata: { team: "a", note: "inside" },
+  }));
+});
+
+describe("the first step that fails decides", () => {
+  it("passes all steps in their order, and tells them with explain", async () => {
+    const decision = await world.check(secret, "GET https://api.shop.test/items", { explain: true });
+    expect(decision.allowed).toBe(true);
+    expect(decision.steps.map((step) => step.name)).toEqual([
+      "transport",
+      "credential",
+      "format",
+      "key",
+      "address",
+      "route",
+      "workspace",
+      "plan",
+      "scope_available",
+      "role",
+      "scope",
+      "location",
+      "cost",
+      "points",
+    ]);
+    expect(decision.steps.every((step) => step.passed)).toBe(true);
+    expect(JSON.stringify(decision)).not.toContain(secret);
+  });
+
+  it("refuses plain http even without a key", async () => {
+    expect(await world.check("", "GET http://api.shop.test/items")).toMatchObject({
+      reason: "INSECURE_TRANSPORT",
+    });
+    expect(await world.check("", "GET HTTP://api.shop.test/items".replace("HTTP", "http"))).toMatchObject({
+      reason: "INSECURE_TRANSPORT",
+    });
+  });
+
+  it("allows a public route without a key, and charges nothing", async () => {
+    const decision = await world.check("", "GET https://api.shop.test/status");
+    expect(decision).toMatchObject({ allowed: true, limits: [], principal: undefined });
+  });
+
+  it("tells an unknown route only to who has a live key", async () => {
+    expect(await world.check("", "GET /nothing")).toMatchObject({ reason: "KEY_MISSING" });
+    expect(await world.check(newSecret("shop_live_"), "GET /nothing")).toMatchObject({
+      reason: "KEY_UNKNOWN",
+    });
+    expect(await world.check(secret, "GET /nothing")).toMatchObject({ reason: "ROUTE_UNKNOWN" });
+    expect(await world.check(secret, "GET /items/../items")).toMatchObject({ reason: "ROUTE_UNKNOWN" });
+  });
+
+  it.each([
+    ["with Bearer left on", (key: string) => `Bearer ${key}`],
+    ["with a character changed", (key: string) => `${key.slice(0, -1)}${key.endsWith("A") ? "B" : "A"}`],
+    ["with another type's prefix", (key: string) => key.replace("live", "test")],
+    ["with a prefix that nobody has", () => newSecret("nobody_")],
+    ["of a megabyte", () => "x".repeat(1024 * 1024)],
+    ["with a NUL", (key: string) => `${key}\0`],
+  ])("refuses a key %s as malformed", async (_, change) => {
+    expect(await world.check(change(secret), "items.read")).toMatchObject({
+      reason: "KEY_MALFORMED",
+      principal: undefined,
+    });
+  });
+
+  it("refuses a well-formed key of another api as unknown", async () => {
+    world = createWorld(shop, other);
+    await world.putWorkspace("w1", {}, "other");
+    await world.putMember("w1", "ann", { role: "admin" }, "other");
+    const issued = await world.createKey({ api: "other", workspaceId: "w1", userId: "ann", scopes: ["do"] });
+    expect(await world.check(issued.secret, "items.read", { api: "shop" })).toMatchObject({
+      reason: "KEY_UNKNOWN",
+    });
+    expect(await world.check(issued.secret, "do", { api: "other" })).toMatchObject({ allowed: true });
+  });
+
+  it("looks an imported key up by its pattern, without a checksum", async () => {
+    expect(await world.check("old-1234567890123456", "items.read")).toMatchObject({ reason: "KEY_UNKNOWN" });
+    expect(await world.check("old-123456789012345", "items.read")).toMatchObject({ reason: "KEY_MALFORMED" });
+  });
+
+  it("tells the principal's ids and no rights when the key is not live", async () => {
+    const { key } = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "live",
+      scopes: ["items.read"],
+      expireTimeMs: world.now() + 1000,
+    });
+    const decision = await world.check(secret, "items.read");
+    expect(decision.principal).toMatchObject({
+      role: "owner",
+      plan: "free",
+      permissions: ["items.read", "items.write", "ping"],
+      metadata: { team: "a" },
+    });
+    await world.keys.revoke({ target: { key: secret }, reason: "leak", actorUserId: "" }, admin, NO_DEADLINE);
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      reason: "KEY_REVOKED",
+      principal: { keyId: decision.principal?.keyId, role: "", permissions: [], metadata: {} },
+    });
+    expect(key.id).not.toBe(decision.principal?.keyId);
+  });
+});
+
+describe("hosts and environments", () => {
+  it("choose the api by host, exact before wildcard, with a port and in any case", async () => {
+    world = createWorld(shop, other);
+    await expect(world.check("", "do")).rejects.toMatchObject({ code: "invalid_argument" });
+    expect(await world.check("", "GET https://API.shop.test:443/items")).toMatchObject({ api: "shop" });
+    expect(await world.check("", "GET https://a.b.eu.shop.test/items")).toMatchObject({ api: "shop" });
+    expect(await world.check("", "GET http://other.test/x")).toMatchObject({ api: "other" });
+    await expect(world.check("", "GET https://eu.shop.test/items")).rejects.toMatchObject({
+      code: "invalid_argument",
+    });
+    await expect(world.check("", "do", { api: "nope" })).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it("let only keys of the host's environment in", async () => {
+    const sandbox = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "sandbox",
+      scopes: ["items.read"],
+    });
+    const at = (host: string) => `GET https://${host}/items`;
+    expect(await world.check(sandbox.secret, at("sandbox.shop.test"))).toMatchObject({ allowed: true });
+    expect(await world.check(secret, at("sandbox.shop.test"))).toMatchObject({ reason: "KEY_UNKNOWN" });
+    expect(await world.check(sandbox.secret, at("api.shop.test"))).toMatchObject({ allowed: true });
+  });
+});
+
+describe("addresses", () => {
+  it("outside the key's ranges are refused, also when none was told", async () => {
+    const restricted = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "live",
+      scopes: ["items.read"],
+      allowedCidrs: ["10.0.0.0/8", "2001:db8::/32"],
+    });
+    for (const clientIp of ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::9"]) {
+      expect(await world.check(restricted.secret, "items.read", { clientIp })).toMatchObject({
+        allowed: true,
+      });
+    }
+    for (const clientIp of ["", "11.0.0.1", "junk", "10.1.2.3, 11.0.0.1"]) {
+      expect(await world.check(restricted.secret, "items.read", { clientIp })).toMatchObject({
+        reason: "ADDRESS_DENIED",
+      });
+    }
+  });
+});
+
+describe("the workspace", () => {
+  it("of a bound key may not be named at all", async () => {
+    expect(await world.check(secret, "items.read", { workspaceId: "w1" })).toMatchObject({
+      reason: "WORKSPACE_NOT_ALLOWED",
+    });
+    expect(await world.check(secret, "GET /items?shop=w1")).toMatchObject({
+      reason: "WORKSPACE_NOT_ALLOWED",
+    });
+    expect(await world.check(secret, "GET /items?shop=")).toMatchObject({ reason: "WORKSPACE_NOT_ALLOWED" });
+  });
+
+  it("of another key must be named exactly once", async () => {
+    const roaming = await world.createKey({ workspaceId: "w1", userId: "ann", type: "roaming" });
+    const check = (target: string, workspaceId = "") => world.check(roaming.secret, target, { workspaceId });
+    expect(await check("GET /items?shop=w1")).toMatchObject({
+      allowed: true,
+      principal: { workspaceId: "w1" },
+    });
+    expect(await check("GET /items", "w1")).toMatchObject({ allowed: true });
+    expect(await check("GET /items?shop=w1", "w1")).toMatchObject({ allowed: true });
+    for (const query of ["", "?shop=", "?shop=w1&shop=w1", "?shop=w1&shop[]=w2", "?shop=w1&%73hop=w2"]) {
+      expect(await check(`GET /items${query}`)).toMatchObject({ reason: "WORKSPACE_REQUIRED" });
+    }
+    for (const name of ["w2", "%00", "a%20b", "w1%0d%0a", "%zz"]) {
+      expect(await check(`GET /items?shop=${name}`)).toMatchObject({ reason: "NOT_A_MEMBER" });
+    }
+    await expect(check("GET /items?shop=w1", "w2")).rejects.toMatchObject({
+      code: "invalid_argument",
+      violations: [{ field: "workspace_id" }],
+    });
+  });
+
+  it("is not asked of a route without one, and its limit then counts by the key", async () => {
+    const roaming = await world.createKey({ workspaceId: "w1", userId: "ann", type: "roaming" });
+    for (let call = 1; call <= 10; call++) {
+      expect(await world.check(roaming.secret, "GET /me")).toMatchObject({ allowed: true });
+    }
+    expect(await world.check(roaming.secret, "GET /me")).toMatchObject({
+      reason: "POINTS_EXCEEDED",
+      principal: { workspaceId: "", role: "" },
+    });
+    expect(await world.check(secret, "items.read")).toMatchObject({ allowed: true });
+  });
+
+  it("that is suspended refuses, and is told to members only", async () => {
+    await world.putWorkspace("w1", { suspended: true });
+    expect(await world.check(secret, "items.read")).toMatchObject({ reason: "WORKSPACE_SUSPENDED" });
+    const roaming = await world
+      .putWorkspace("w1", {})
+      .then(() => world.createKey({ workspaceId: "w1", userId: "bob", type: "roaming" }));
+    await world.putWorkspace("w9", { suspended: true });
+    expect(await world.check(roaming.secret, "items.read", { workspaceId: "w9" })).toMatchObject({
+      reason: "NOT_A_MEMBER",
+    });
+  });
+});
+
+describe("rights", () => {
+  it("are the owner's as they are now", async () => {
+    expect(await world.check(secret, "POST /items")).toMatchObject({ allowed: true, points: { cost: 7 } });
+    await world.putMember("w1", "ann", { role: "clerk" });
+    expect(await world.check(secret, "POST /items")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+    expect(await world.check(secret, "GET /items")).toMatchObject({
+      allowed: true,
+      principal: { role: "clerk", permissions: ["items.read", "ping"] },
+    });
+    await world.directory.removeMember(
+      { directory: "", workspaceId: "w1", userId: "ann", sourceVersion: 0n },
+      admin,
+      NO_DEADLINE,
+    );
+    expect(await world.check(secret, "GET /items")).toMatchObject({ reason: "NOT_A_MEMBER" });
+  });
+
+  it("of a service account are its own role's, whatever becomes of its creator", async () => {
+    const robot = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "robot",
+      role: "clerk",
+      scopes: ["items.read"],
+    });
+    expect(robot.key).toMatchObject({ userId: "", createdBy: "ann", role: "clerk" });
+    await world.directory.removeMember(
+      { directory: "", workspaceId: "w1", userId: "ann", sourceVersion: 0n },
+      admin,
+      NO_DEADLINE,
+    );
+    expect(await world.check(robot.secret, "items.read")).toMatchObject({
+      allowed: true,
+      principal: { role: "clerk" },
+    });
+    expect(await world.check(robot.secret, "items.write")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+  });
+
+  it("name the scopes that would have helped", async () => {
+    const reader = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "live",
+      scopes: ["items.read"],
+    });
+    expect(await world.check(reader.secret, "items.write")).toMatchObject({
+      reason: "SCOPE_INSUFFICIENT",
+      requiredScopes: ["items.write"],
+    });
+    expect(await world.check(reader.secret, "ping")).toMatchObject({ allowed: true });
+    await world.putWorkspace("w1", { withheldScopes: ["items.read"] });
+    expect(await world.check(reader.secret, "items.read")).toMatchObject({
+      reason: "SCOPE_UNAVAILABLE",
+      requiredScopes: ["items.read"],
+    });
+  });
+
+  it("stop at the owner's locations, from field, query and path alike", async () => {
+    const north = await world.createKey({
+      workspaceId: "w1",
+      userId: "bob",
+      type: "live",
+      scopes: ["items.read"],
+    });
+    expect(await world.check(north.secret, "GET /items")).toMatchObject({
+      allowed: true,
+      principal: { allLocations: false, locationIds: ["north"] },
+    });
+    expect(await world.check(north.secret, "GET /items?shopId=north")).toMatchObject({ allowed: true });
+    for (const target of [
+      "GET /items?shopId=south",
+      "GET /items?shopId=north&shopId=south",
+      "GET /items?shopId=",
+    ]) {
+      expect(await world.check(north.secret, target)).toMatchObject({ reason: "LOCATION_DENIED" });
+    }
+    expect(await world.check(north.secret, "items.read", { locationIds: ["south"] })).toMatchObject({
+      reason: "LOCATION_DENIED",
+    });
+    expect(await world.check(secret, "GET /items?shopId=south")).toMatchObject({
+      allowed: true,
+      principal: { allLocations: true, locationIds: [] },
+    });
+  });
+});
+
+describe("points", () => {
+  it("are those of the workspace's plan, now", async () => {
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      points: { limitName: "minute", limit: 10 },
+    });
+    await world.putWorkspace("w1", { plan: "pro" });
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      limits: [
+        { limitName: "minute", limit: 20, remaining: 18 },
+        { limitName: "each", limit: 15, remaining: 13 },
+      ],
+    });
+  });
+
+  it("are told by the tightest limit, and all or none are charged", async () => {
+    await world.putWorkspace("w1", { plan: "pro" });
+    for (let call = 0; call < 2; call++) await world.check(secret, "items.read", { points: 7 });
+    const refused = await world.check(secret, "items.read", { points: 2 });
+    expect(refused).toMatchObject({ reason: "POINTS_EXCEEDED", points: { limitName: "each", remaining: 1 } });
+    expect(refused.limits[0]).toMatchObject({ limitName: "minute", remaining: 6 });
+    expect(refused.retryAfterMs).toBe(60_000);
+  });
+
+  it("block for the block's time after the limit is exceeded, and calls meanwhile do not extend it", async () => {
+    for (let call = 0; call < 10; call++) await world.check(secret, "items.read");
+    expect(await world.check(secret, "items.read")).toMatchObject({ reason: "POINTS_EXCEEDED" });
+    world.wait(29_999);
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      reason: "BLOCKED",
+      points: { blockedMs: 1 },
+    });
+    expect(await world.check(secret, "items.read", { points: 0 })).toMatchObject({ reason: "BLOCKED" });
+    world.wait(1);
+    expect(await world.check(secret, "items.read", { points: 0 })).toMatchObject({ allowed: true });
+  });
+
+  it("that can never suffice are told so, and block nothing", async () => {
+    expect(await world.check(secret, "items.read", { points: 11 })).toMatchObject({
+      reason: "COST_ABOVE_LIMIT",
+      retryAfterMs: 0,
+      limits: [],
+    });
+    expect(await world.check(secret, "items.read", { points: 2 ** 32 - 1 })).toMatchObject({
+      reason: "COST_ABOVE_LIMIT",
+    });
+    expect(await world.check(secret, "items.read", { points: 10 })).toMatchObject({ allowed: true });
+  });
+
+  it("are not spent by a peek or a refusal for another reason", async () => {
+    const peek = await world.check(secret, "items.read", { points: 10, mode: "peek" });
+    expect(peek).toMatchObject({ allowed: true, points: { remaining: 10, cost: 10 } });
+    await world.check(secret, "GET /nothing", { points: 10 });
+    expect(await world.check(secret, "items.read", { points: 10 })).toMatchObject({ allowed: true });
+  });
+
+  it("are recorded above the limit for work that is done", async () => {
+    expect(await world.check(secret, "items.read", { points: 12, mode: "record" })).toMatchObject({
+      allowed: true,
+      points: { remaining: 0 },
+    });
+    expect(await world.check(secret, "items.read")).toMatchObject({ reason: "BLOCKED" });
+  });
+
+  it("are charged once a request_id and caller", async () => {
+    const once = { points: 6, requestId: "r1" };
+    for (let call = 0; call < 3; call++) {
+      expect(await world.check(secret, "items.read", once)).toMatchObject({
+        allowed: true,
+        points: { remaining: 4 },
+      });
+    }
+    expect(await world.check(secret, "items.read", once, callerWith(["check"]))).toMatchObject({
+      reason: "POINTS_EXCEEDED",
+    });
+  });
+
+  it("are consumed by a key's id or its secret, if the key is live", async () => {
+    const keyId = (await world.check(secret, "items.read", { mode: "peek" })).principal?.keyId ?? "";
+    expect(await world.consume(keyId, 4)).toMatchObject({ allowed: true, points: { remaining: 6 } });
+    expect(await world.consume("", 4, { subject: { key: secret } })).toMatchObject({
+      points: { remaining: 2 },
+    });
+    expect(await world.consume(keyId, 0)).toMatchObject({ allowed: true, points: { remaining: 2 } });
+    expect(await world.consume("key_none", 1)).toMatchObject({ reason: "KEY_UNKNOWN" });
+    await world.keys.revoke({ target: { keyId }, reason: "", actorUserId: "" }, admin, NO_DEADLINE);
+    expect(await world.consume(keyId, 1)).toMatchObject({ reason: "KEY_REVOKED" });
+  });
+});
+
+describe("the caller", () => {
+  it("who is limited to other apis gets no decision", async () => {
+    await expect(
+      world.check(secret, "items.read", {}, callerWith(["check"], ["other"])),
+    ).rejects.toMatchObject({
+      code: "permission_denied",
+      reason: "API_NOT_GRANTED",
+    });
+  });
+
+  it("who names an unknown permission gets INVALID_ARGUMENT", async () => {
+    await expect(world.check(secret, "items.eat")).rejects.toMatchObject({ code: "invalid_argument" });
+  });
+
+  it("whose deadline has passed gets an error, never an allow", async () => {
+    const input = {
+      api: "",
+      key: secret,
+      target: { permission: "items.read" },
+      workspaceId: "",
+      locationIds: [],
+      points: undefined,
+      requestId: "",
+      mode: "enforce" as const,
+      explain: false,
+      clientIp: "",
+    };
+    await expect(world.authorizer.check(input, admin, performance.now() - 1)).rejects.toMatchObject({
+      code: "deadline_exceeded",
+    });
+  });
+
+  it("is told of uses only where a key admitted a request", async () => {
+    await world.check(secret, "items.read");
+    await world.check(secret, "items.read", { mode: "peek" });
+    await world.check(secret, "GET /nothing");
+    expect(world.uses).toHaveLength(1);
+    expect(world.uses[0]).toMatchObject({ secret: "current", timeMs: world.now() });
+  });
+});
+
+describe("a policy in shadow", () => {
+  beforeEach(() => world.reload(`${shop}\nenforcement: shadow\n`));
+
+  it("refuses nothing and tells what it would have said", async () => {
+    expect(await world.check("", "GET https://api.shop.test/items")).toMatchObject({
+      allowed: true,
+      reason: undefined,
+      shadowReason: "KEY_MISSING",
+    });
+    expect(await world.check(secret, "GET https://api.shop.test/items")).toMatchObject({
+      allowed: true,
+      shadowReason: undefined,
+    });
+  });
+
+  it("counts points and starts no block", async () => {
+    for (let call = 0; call < 10; call++) await world.check(secret, "items.read");
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      allowed: true,
+      shadowReason: "POINTS_EXCEEDED",
+      retryAfterMs: 0,
+      points: { remaining: 0, blockedMs: 0 },
+    });
+    world.reload(shop);
+    expect(await world.check(secret, "items.read")).toMatchObject({ reason: "POINTS_EXCEEDED" });
+  });
+});

@@ -1,0 +1,435 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { keyStatus } from "../../src/core/keys.ts";
+import { admin, callerWith, createWorld, NO_DEADLINE } from "./world.ts";
+
+const desk = `
+api: desk
+plans: [free, team, business]
+requires: {plan: team, feature: api}
+permissions: {tickets.read: 1, tickets.write: 1, tickets.purge: 1, staff.write: 1, reports.read: 1}
+roles:
+  owner: {permissions: ["*"], creates_keys: true, manages_keys: workspace}
+  agent: {permissions: [tickets.read, tickets.write], creates_keys: true, manages_keys: own}
+  guest: {permissions: [tickets.read]}
+scopes:
+  tickets.read: {}
+  tickets.write: {grants: [tickets.write, tickets.purge]}
+  staff.write: {}
+  reports.read: {requires: {feature: reports}}
+presets: {all: ["*"], read: ["*.read"]}
+key_types:
+  personal: {prefix: desk_, workspace: bound, scopes: selected, acts_as: creator, rotation_overlap: 1h}
+  short: {prefix: desk_tmp_, workspace: bound, scopes: selected, acts_as: creator, max_ttl: 1h}
+  robot: {prefix: desk_bot_, workspace: bound, scopes: selected, acts_as: service_account}
+  roaming: {prefix: desk_any_, workspace: {query: desk}, scopes: all, acts_as: creator}
+limits: [{name: points, per: workspace, points: 100, window: 60s}]
+`;
+const HOUR = 3_600_000;
+const keysOnly = callerWith(["keys"]);
+
+let world: ReturnType<typeof createWorld>;
+
+beforeEach(async () => {
+  world = createWorld(desk);
+  await world.putWorkspace("w1", { plan: "business", features: ["api"] });
+  await world.putMember("w1", "olga", { role: "owner" });
+  await world.putMember("w1", "ali", { role: "agent" });
+  await world.putMember("w1", "gus", { role: "guest" });
+});
+
+const by = (userId: string, scopes: readonly string[] = ["tickets.read"], fields: object = {}) => ({
+  workspaceId: "w1",
+  userId,
+  type: "personal",
+  scopes,
+  ...fields,
+});
+
+describe("creating a key", () => {
+  it("stores the selection sorted, splits at spaces, and shows no secret", async () => {
+    const { key, secret } = await world.createKey(
+      by("olga", ["tickets.write tickets.read", "read", "tickets.read"]),
+    );
+    expect(key.scopes).toEqual(["read", "tickets.read", "tickets.write"]);
+    expect(key.preview).toBe(`desk_…${secret.slice(-4)}`);
+    expect(JSON.stringify(await world.keys.get(key.id, admin, NO_DEADLINE))).not.toContain(secret);
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ allowed: true });
+  });
+
+  it.each<[string, object, object]>([
+    ["a role that may not create", by("gus"), { reason: "ROLE_INSUFFICIENT" }],
+    ["who is no member", by("eve"), { reason: "NOT_A_MEMBER" }],
+    ["a scope beyond the creator's role", by("ali", ["staff.write"]), { reason: "ROLE_INSUFFICIENT" }],
+    [
+      "a scope whose feature the workspace lacks",
+      by("olga", ["reports.read"]),
+      { reason: "SCOPE_UNAVAILABLE" },
+    ],
+    [
+      "a service account with more than the creator's role",
+      by("ali", ["tickets.read"], { type: "robot", role: "owner" }),
+      { reason: "ROLE_INSUFFICIENT" },
+    ],
+  ])("is denied to %s", async (_, request, error) => {
+    await expect(world.createKey(request as ReturnType<typeof by>)).rejects.toMatchObject({
+      code: "permission_denied",
+      ...error,
+    });
+  });
+
+  it.each<[string, object, string]>([
+    ["an unknown type", by("olga", ["tickets.read"], { type: "nope" }), "type"],
+    ["no type where there are several", by("olga", ["tickets.read"], { type: "" }), "type"],
+    ["an unknown scope", by("olga", ["tickets.eat"]), "scopes"],
+    ["no scope", by("olga", []), "scopes"],
+    ["only spaces", by("olga", ["   "]), "scopes"],
+    ["scopes for a type that has all", by("olga", ["tickets.read"], { type: "roaming" }), "scopes"],
+    ["an expiry in the past", by("olga", ["tickets.read"], { expireTimeMs: 1 }), "expire_time"],
+    [
+      "an expiry beyond the type's",
+      by("olga", ["tickets.read"], { type: "short", expireTimeMs: Date.UTC(2030, 1) }),
+      "expire_time",
+    ],
+    [
+      "a bad address range",
+      by("olga", ["tickets.read"], { allowedCidrs: ["10.0.0.1/8"] }),
+      "allowed_cidrs[0]",
+    ],
+    ["a role on what is no service account", by("olga", ["tickets.read"], { role: "agent" }), "role"],
+    ["a service account without a role", by("olga", ["tickets.read"], { type: "robot" }), "role"],
+  ])("with %s is INVALID_ARGUMENT that names the field", async (_, request, field) => {
+    await expect(world.createKey(request as ReturnType<typeof by>)).rejects.toMatchObject({
+      code: "invalid_argument",
+      violations: [{ field }],
+    });
+  });
+
+  it("is denied on a lower plan, without the feature, and when suspended", async () => {
+    await world.putWorkspace("w1", { plan: "free", features: ["api"] });
+    await expect(world.createKey(by("olga"))).rejects.toMatchObject({ reason: "PLAN_REQUIRED" });
+    await world.putWorkspace("w1", { plan: "", features: ["api"] });
+    await expect(world.createKey(by("olga"))).rejects.toMatchObject({ reason: "PLAN_REQUIRED" });
+    await world.putWorkspace("w1", { plan: "team" });
+    await expect(world.createKey(by("olga"))).rejects.toMatchObject({ reason: "FEATURE_REQUIRED" });
+    await world.putWorkspace("w1", { plan: "team", features: ["api"], suspended: true });
+    await expect(world.createKey(by("olga"))).rejects.toMatchObject({ reason: "WORKSPACE_SUSPENDED" });
+  });
+
+  it("lets a member choose a preset that is more than his role: it means what the role allows", async () => {
+    const { secret } = await world.createKey(by("ali", ["all"]));
+    expect(await world.check(secret, "tickets.write")).toMatchObject({ allowed: true });
+    expect(await world.check(secret, "staff.write")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+  });
+
+  it("lets a member choose a scope of which his role allows a part", async () => {
+    const { secret } = await world.createKey(by("ali", ["tickets.write"]));
+    expect(await world.check(secret, "tickets.write")).toMatchObject({ allowed: true });
+    expect(await world.check(secret, "tickets.purge")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+  });
+
+  it("gives a type with a longest life that life", async () => {
+    const { key } = await world.createKey(by("olga", ["tickets.read"], { type: "short" }));
+    expect(key.expireTimeMs).toBe(world.now() + HOUR);
+  });
+
+  it("twice with one request_id makes one key, and says which", async () => {
+    const { key } = await world.createKey(by("olga", ["tickets.read"], { requestId: "r1" }));
+    await expect(world.createKey(by("olga", ["tickets.read"], { requestId: "r1" }))).rejects.toMatchObject({
+      code: "already_exists",
+      metadata: { key_id: key.id },
+    });
+    await world.createKey(by("olga", ["tickets.read"], { requestId: "r1" }), keysOnly);
+    const { keys } = await world.keys.list(
+      { api: "desk", workspaceId: "", userId: "", status: undefined, pageSize: 0, pageToken: "" },
+      admin,
+      NO_DEADLINE,
+    );
+    expect(keys).toHaveLength(2);
+  });
+});
+
+describe("who may manage a key", () => {
+  it.each([
+    ["its creator", "ali", true],
+    ["who manages the workspace's", "olga", true],
+    ["a role that manages none", "gus", false],
+    ["who is no member", "eve", false],
+  ])("%s: %s", async (_, actorUserId, allowed) => {
+    const { key } = await world.createKey(by("ali"));
+    const revoked = world.keys.revoke(
+      { target: { keyId: key.id }, reason: "", actorUserId },
+      keysOnly,
+      NO_DEADLINE,
+    );
+    if (allowed) expect(keyStatus(await revoked, world.now())).toBe("revoked");
+    else await expect(revoked).rejects.toMatchObject({ code: "permission_denied" });
+  });
+
+  it("not one who manages only his own, for another's", async () => {
+    const { key } = await world.createKey(by("olga"));
+    await expect(
+      world.keys.revoke({ target: { keyId: key.id }, reason: "", actorUserId: "ali" }, keysOnly, NO_DEADLINE),
+    ).rejects.toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+  });
+
+  it("nobody in particular only for callers with admin", async () => {
+    const { key } = await world.createKey(by("ali"));
+    const target = { target: { keyId: key.id }, reason: "", actorUserId: "" };
+    await expect(world.keys.revoke(target, keysOnly, NO_DEADLINE)).rejects.toMatchObject({
+      reason: "ACTOR_REQUIRED",
+    });
+    await world.keys.revoke(target, admin, NO_DEADLINE);
+  });
+
+  it("its creator alone, when it is bound to no workspace", async () => {
+    const { key } = await world.createKey(by("ali", [], { type: "roaming" }));
+    const revoke = (actorUserId: string) =>
+      world.keys.revoke({ target: { keyId: key.id }, reason: "", actorUserId }, keysOnly, NO_DEADLINE);
+    await expect(revoke("olga")).rejects.toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+    expect((await revoke("ali")).revokeTimeMs).toBeDefined();
+  });
+
+  it("no caller for another api, to whom it does not exist", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    const elsewhere = callerWith(["keys", "admin"], ["other"]);
+    await expect(world.keys.get(key.id, elsewhere, NO_DEADLINE)).rejects.toMatchObject({ code: "not_found" });
+    await expect(
+      world.keys.revoke({ target: { key: secret }, reason: "", actorUserId: "" }, elsewhere, NO_DEADLINE),
+    ).rejects.toMatchObject({ code: "not_found" });
+  });
+});
+
+describe("revoking", () => {
+  it("by the secret works, and a second time answers the first one's reason", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    const revoke = (reason: string) =>
+      world.keys.revoke({ target: { key: secret }, reason, actorUserId: "" }, admin, NO_DEADLINE);
+    await revoke("leak");
+    world.wait(1000);
+    expect(await revoke("again")).toMatchObject({
+      id: key.id,
+      revokeReason: "leak",
+      revokeTimeMs: world.now() - 1000,
+    });
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "KEY_REVOKED" });
+  });
+
+  it("an unknown id or secret is NOT_FOUND", async () => {
+    for (const target of [{ keyId: "key_none" }, { key: "secret" }]) {
+      await expect(
+        world.keys.revoke({ target, reason: "", actorUserId: "" }, admin, NO_DEADLINE),
+      ).rejects.toMatchObject({ code: "not_found" });
+    }
+  });
+});
+
+describe("rotating", () => {
+  const rotate = (keyId: string, fields: object = {}) =>
+    world.keys.rotate(
+      { keyId, overlapMs: undefined, actorUserId: "", requestId: "", ...fields },
+      admin,
+      NO_DEADLINE,
+    );
+
+  it("lets both secrets in until the overlap ends, and tells which was used", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    const rotated = await rotate(key.id);
+    expect(rotated.key.previousExpireTimeMs).toBe(world.now() + HOUR);
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ allowed: true });
+    expect(await world.check(rotated.secret, "tickets.read")).toMatchObject({ allowed: true });
+    expect(world.uses.map((use) => use.secret)).toEqual(["previous", "current"]);
+    world.wait(HOUR);
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "KEY_EXPIRED" });
+    expect(await world.check(rotated.secret, "tickets.read")).toMatchObject({ allowed: true });
+  });
+
+  it("with overlap 0 ends the old secret now, also one whose overlap still ran", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    const second = await rotate(key.id);
+    await expect(rotate(key.id)).rejects.toMatchObject({
+      code: "failed_precondition",
+      reason: "ROTATION_IN_PROGRESS",
+    });
+    const third = await rotate(key.id, { overlapMs: 0 });
+    expect((await world.check(secret, "tickets.read")).allowed).toBe(false);
+    expect((await world.check(second.secret, "tickets.read")).allowed).toBe(false);
+    expect((await world.check(third.secret, "tickets.read")).allowed).toBe(true);
+  });
+
+  it("never lets the old secret outlive the key", async () => {
+    const { key, secret } = await world.createKey(
+      by("ali", ["tickets.read"], { expireTimeMs: world.now() + 1000 }),
+    );
+    await rotate(key.id);
+    world.wait(1000);
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "KEY_EXPIRED" });
+    await expect(rotate(key.id, { overlapMs: 0 })).rejects.toMatchObject({ reason: "KEY_EXPIRED" });
+  });
+
+  it("a revoked key is FAILED_PRECONDITION, and revoking ends both secrets", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    const rotated = await rotate(key.id);
+    await world.keys.revoke({ target: { key: secret }, reason: "", actorUserId: "" }, admin, NO_DEADLINE);
+    for (const each of [secret, rotated.secret]) {
+      expect(await world.check(each, "tickets.read")).toMatchObject({ reason: "KEY_REVOKED" });
+    }
+    await expect(rotate(key.id)).rejects.toMatchObject({
+      code: "failed_precondition",
+      reason: "KEY_REVOKED",
+    });
+  });
+
+  it("twice with one request_id changes nothing the second time", async () => {
+    const { key } = await world.createKey(by("ali"));
+    const rotated = await rotate(key.id, { requestId: "r1", overlapMs: 0 });
+    await expect(rotate(key.id, { requestId: "r1", overlapMs: 0 })).rejects.toMatchObject({
+      code: "already_exists",
+      metadata: { key_id: key.id },
+    });
+    expect(await world.check(rotated.secret, "tickets.read")).toMatchObject({ allowed: true });
+  });
+});
+
+describe("updating", () => {
+  const update = (keyId: string, changes: object, actorUserId = "") =>
+    world.keys.update({ keyId, changes, actorUserId }, admin, NO_DEADLINE);
+
+  it("changes what is named, and leaves the rest", async () => {
+    const { key } = await world.createKey(by("ali", ["tickets.read"], { description: "d" }));
+    expect(await update(key.id, { name: "new", disabled: true })).toMatchObject({
+      name: "new",
+      description: "d",
+      disabled: true,
+      scopes: ["tickets.read"],
+      revision: 2,
+    });
+  });
+
+  it("disables and enables", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    await update(key.id, { disabled: true });
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "KEY_DISABLED" });
+    await update(key.id, { disabled: false });
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ allowed: true });
+  });
+
+  it("passes what is added, and only that, through the gates of creation", async () => {
+    const { key } = await world.createKey(by("ali", ["tickets.read", "tickets.write"]));
+    await expect(update(key.id, { scopes: ["staff.write"] })).rejects.toMatchObject({
+      reason: "ROLE_INSUFFICIENT",
+    });
+    await expect(update(key.id, { scopes: ["tickets.read", "reports.read"] })).rejects.toMatchObject({
+      reason: "SCOPE_UNAVAILABLE",
+    });
+    await world.putWorkspace("w1", { plan: "free", features: ["api"] });
+    expect(await update(key.id, { scopes: ["tickets.read"] })).toMatchObject({ scopes: ["tickets.read"] });
+    await expect(update(key.id, { scopes: ["tickets.write"] })).rejects.toMatchObject({
+      reason: "PLAN_REQUIRED",
+    });
+  });
+
+  it("lets an expiry come earlier always, and later only through the gates", async () => {
+    const { key } = await world.createKey(by("ali", ["tickets.read"], { expireTimeMs: world.now() + HOUR }));
+    await world.putMember("w1", "ali", { role: "guest" });
+    await update(key.id, { expireTimeMs: world.now() + 1000 });
+    await expect(update(key.id, { expireTimeMs: undefined })).rejects.toMatchObject({
+      reason: "ROLE_INSUFFICIENT",
+    });
+    await expect(update(key.id, { expireTimeMs: world.now() })).rejects.toMatchObject({
+      code: "invalid_argument",
+    });
+    expect(await update(key.id, { expireTimeMs: undefined }, "olga")).toMatchObject({
+      expireTimeMs: undefined,
+    });
+  });
+
+  it("a revoked key is FAILED_PRECONDITION", async () => {
+    const { key } = await world.createKey(by("ali"));
+    await world.keys.revoke({ target: { keyId: key.id }, reason: "", actorUserId: "" }, admin, NO_DEADLINE);
+    await expect(update(key.id, { disabled: false })).rejects.toMatchObject({ reason: "KEY_REVOKED" });
+  });
+});
+
+describe("a policy that drops what is in use", () => {
+  it("a scope: the key may it no more, and again when it comes back", async () => {
+    const { secret } = await world.createKey(by("olga", ["staff.write", "tickets.read"]));
+    world.reload(desk.replace("  staff.write: {}\n", "").replace(", staff.write: 1", ""));
+    expect(await world.check(secret, "tickets.read")).toMatchObject({
+      allowed: true,
+      principal: { permissions: ["tickets.read"] },
+    });
+    world.reload(desk);
+    expect(await world.check(secret, "staff.write")).toMatchObject({ allowed: true });
+  });
+
+  it("a role: its members may nothing, and can be given another", async () => {
+    const { secret } = await world.createKey(by("ali"));
+    world.reload(desk.replace(/ {2}agent:.*\n/, ""));
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+    await expect(world.createKey(by("ali"))).rejects.toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+    await expect(world.putMember("w1", "ali", { role: "agent" })).rejects.toMatchObject({
+      code: "invalid_argument",
+    });
+    await world.putMember("w1", "ali", { role: "guest" });
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ allowed: true });
+  });
+
+  it("a plan: workspaces on it rank below the lowest", async () => {
+    const { secret } = await world.createKey(by("ali"));
+    world.reload(desk.replace(", business", ""));
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "PLAN_REQUIRED" });
+  });
+
+  it("a key type: its keys are refused, and can still be revoked", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    world.reload(desk.replace(/ {2}personal:.*\n/, ""));
+    expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "KEY_MALFORMED" });
+    await expect(
+      world.keys.rotate({ keyId: key.id, overlapMs: 0, actorUserId: "", requestId: "" }, admin, NO_DEADLINE),
+    ).rejects.toMatchObject({ reason: "KEY_TYPE_UNKNOWN" });
+    expect(
+      await world.keys.revoke(
+        { target: { keyId: key.id }, reason: "", actorUserId: "olga" },
+        keysOnly,
+        NO_DEADLINE,
+      ),
+    ).toMatchObject({ id: key.id });
+  });
+});
+
+describe("listing", () => {
+  it("pages through the filter, newest first, and refuses another query's token", async () => {
+    const made: string[] = [];
+    for (let index = 0; index < 5; index++) {
+      world.wait(1);
+      made.unshift((await world.createKey(by(index % 2 === 0 ? "ali" : "olga"))).key.id);
+    }
+    const list = (fields: object) =>
+      world.keys.list(
+        {
+          api: "desk",
+          workspaceId: "",
+          userId: "",
+          status: undefined,
+          pageSize: 2,
+          pageToken: "",
+          ...fields,
+        },
+        admin,
+        NO_DEADLINE,
+      );
+    const seen: string[] = [];
+    let pageToken = "";
+    do {
+      const page = await list({ pageToken });
+      seen.push(...page.keys.map((key) => key.id));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(seen).toEqual(made);
+    const first = await list({});
+    await expect(list({ userId: "ali", pageToken: first.nextPageToken })).rejects.toMatchObject({
+      code: "invalid_argument",
+      violations: [{ field: "page_token" }],
+    });
+  });
+});
