@@ -297,6 +297,7 @@ export function createKeys(dependencies: KeysDependencies): Keys {
         revision: 1,
       };
       const result = await keys.create(key, {
+        madeIn: { directory: policy.directory, workspaceId: workspace.id },
         claim: claimOf("key.create", input.requestId, caller),
         audit: {
           callerId: caller.id,
@@ -312,6 +313,7 @@ export function createKeys(dependencies: KeysDependencies): Keys {
         },
         deadline,
       });
+      if (result === "no_workspace") throw workspaceNotFound();
       if ("usedBy" in result) throw requestIdUsed(result.usedBy);
       return { key: result.record, secret };
     },

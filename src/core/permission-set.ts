@@ -28,10 +28,3 @@ export function intersection(a: PermissionSet, b: PermissionSet): Uint32Array {
   }
   return result;
 }
-
-export function intersects(a: PermissionSet, b: PermissionSet): boolean {
-  for (let word = 0; word < a.length; word++) {
-    if (((a[word] as number) & (b[word] as number)) !== 0) return true;
-  }
-  return false;
-}

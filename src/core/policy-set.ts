@@ -54,7 +54,7 @@ export function policyByHost(set: PolicySet, host: string): HostMatch | undefine
 }
 
 /** The host without its port and a trailing dot, in lower case. */
-export function hostName(host: string): string {
+function hostName(host: string): string {
   return host.replace(/:\d*$/, "").replace(/\.$/, "").toLowerCase();
 }
 

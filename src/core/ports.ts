@@ -90,12 +90,18 @@ export interface KeyStore {
   list(filter: KeyFilter, page: PageRequest, deadline: Deadline): Promise<Page<KeyRecord>>;
   /**
    * Stores a new key. With a claim whose request_id was used: stores nothing and answers the id of the
-   * key that it made.
+   * key that it made. `madeIn`, where given, must exist when the key is committed, else "no_workspace": a
+   * deletion of it comes wholly before, or revokes the key too.
    */
   create(
     key: KeyRecord,
-    options: { claim: RequestClaim | undefined; audit: AuditEntry; deadline: Deadline },
-  ): Promise<Written<KeyRecord> | { usedBy: string }>;
+    options: {
+      madeIn?: { directory: string; workspaceId: string };
+      claim: RequestClaim | undefined;
+      audit: AuditEntry;
+      deadline: Deadline;
+    },
+  ): Promise<Written<KeyRecord> | { usedBy: string } | "no_workspace">;
   /**
    * Patches the key if its revision is still `revision`, and raises it by one. "conflict" when it is
    * not; "missing" when there is no such key.

@@ -56,7 +56,7 @@ export function rightsOf(
 const remembered = new WeakMap<KeyRecord, Rights>();
 
 /** What a role allows; nothing for one that the policy does not know (any more). */
-export function rolePermissions(policy: Policy, role: string): PermissionSet {
+function rolePermissions(policy: Policy, role: string): PermissionSet {
   return policy.roles.get(role)?.permissions ?? emptySet(policy.permissions.size);
 }
 

@@ -7,7 +7,7 @@ import { hash, randomBytes } from "node:crypto";
 const RANDOM_LENGTH = 43;
 const CHECKSUM_LENGTH = 6;
 /** Characters of a secret after its prefix. */
-export const SECRET_BODY_LENGTH = RANDOM_LENGTH + CHECKSUM_LENGTH;
+const SECRET_BODY_LENGTH = RANDOM_LENGTH + CHECKSUM_LENGTH;
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BODY = /^[0-9A-Za-z]{49}$/;

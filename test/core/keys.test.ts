@@ -150,19 +150,29 @@ describe("creating a key", () => {
 
 describe("who may manage a key", () => {
   it.each([
-    ["its creator", "ali", true],
-    ["who manages the workspace's", "olga", true],
-    ["a role that manages none", "gus", false],
-    ["who is no member", "eve", false],
-  ])("%s: %s", async (_, actorUserId, allowed) => {
+    ["its creator", "ali"],
+    ["who manages the workspace's", "olga"],
+  ])("%s", async (_, actorUserId) => {
+    const { key } = await world.createKey(by("ali"));
+    const revoked = await world.keys.revoke(
+      { target: { keyId: key.id }, reason: "", actorUserId },
+      keysOnly,
+      NO_DEADLINE,
+    );
+    expect(keyStatus(revoked, world.now())).toBe("revoked");
+  });
+
+  it.each([
+    ["a role that manages none", "gus"],
+    ["who is no member", "eve"],
+  ])("not %s", async (_, actorUserId) => {
     const { key } = await world.createKey(by("ali"));
     const revoked = world.keys.revoke(
       { target: { keyId: key.id }, reason: "", actorUserId },
       keysOnly,
       NO_DEADLINE,
     );
-    if (allowed) expect(keyStatus(await revoked, world.now())).toBe("revoked");
-    else await expect(revoked).rejects.toMatchObject({ code: "permission_denied" });
+    await expect(revoked).rejects.toMatchObject({ code: "permission_denied" });
   });
 
   it("not one who manages only his own, for another's", async () => {

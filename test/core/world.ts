@@ -19,7 +19,7 @@ export function callerWith(grants: readonly Grant[], apis: readonly string[] = [
   return { id: `ct_${grants.join("_")}`, grants: new Set(grants), apis: new Set(apis) };
 }
 
-export function policySetOf(...texts: readonly string[]): PolicySet {
+function policySetOf(...texts: readonly string[]): PolicySet {
   return createPolicySet(
     texts.map((text) => {
       const parsed = parsePolicy(text, "test.yaml");

@@ -1,0 +1,76 @@
+import { cpuSeconds } from "./cpu-seconds.ts";
+import type { LoadBounds, LoadResult } from "./load/load-client.ts";
+import type { LoadProcess } from "./load/load-process.ts";
+import type { StoreCounter, StoreCounts } from "./store-counts.ts";
+import type { Subject } from "./subject.ts";
+
+/** One run of one server. Times of CPU are of whole processes, from before the first call to after the last. */
+export interface Measurement {
+  readonly calls: number;
+  /** Calls that did not answer OK, or not what was expected. */
+  readonly failures: number;
+  readonly statuses: LoadResult["statuses"];
+  readonly callsPerSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** The server's, in microseconds. */
+  readonly cpuPerCallUs: number;
+  readonly redisCpuPerCallUs?: number;
+  readonly redisCommandsPerCall?: number;
+  /** All that Postgres was asked while the calls ran, by whom and for whatever. */
+  readonly postgresStatements?: number;
+  /** Of these, look-ups of keys, workspaces, members and caller tokens. */
+  readonly recordReads?: number;
+}
+
+export async function measure(
+  subject: Subject,
+  options: { load: LoadProcess; counter: StoreCounter | undefined; bounds: LoadBounds },
+): Promise<Measurement> {
+  const before = await readCosts(subject, options.counter);
+  const result = await options.load.run(options.bounds);
+  const after = await readCosts(subject, options.counter);
+  const perCallUs = (seconds: number) => (seconds * 1e6) / result.calls;
+  return {
+    calls: result.calls,
+    failures: result.calls - (result.statuses["0"] ?? 0) + result.unexpected,
+    statuses: result.statuses,
+    callsPerSecond: (result.calls * 1000) / result.elapsedMs,
+    p50Ms: result.p50Ms,
+    p99Ms: result.p99Ms,
+    cpuPerCallUs: perCallUs(after.cpu - before.cpu),
+    ...(subject.redis === undefined
+      ? {}
+      : { redisCpuPerCallUs: perCallUs(after.redisCpu - before.redisCpu) }),
+    ...(after.redisCommands === undefined
+      ? {}
+      : { redisCommandsPerCall: (after.redisCommands - (before.redisCommands ?? 0)) / result.calls }),
+    ...(after.postgresStatements === undefined
+      ? {}
+      : {
+          postgresStatements: after.postgresStatements - (before.postgresStatements ?? 0),
+          recordReads: (after.recordReads ?? 0) - (before.recordReads ?? 0),
+        }),
+  };
+}
+
+interface Costs extends Partial<StoreCounts> {
+  readonly cpu: number;
+  readonly redisCpu: number;
+}
+
+async function readCosts(subject: Subject, counter: StoreCounter | undefined): Promise<Costs> {
+  return {
+    ...(await counter?.read()),
+    redisCpu: subject.redis === undefined ? 0 : await cpuSeconds(subject.redis.pid),
+    cpu: await cpuSeconds(subject.pid),
+  };
+}
+
+/** Of several runs the one in the middle by CPU: one disturbed run says nothing. */
+export function medianRun(runs: readonly Measurement[]): Measurement {
+  const sorted = [...runs].sort((a, b) => a.cpuPerCallUs - b.cpuPerCallUs);
+  const middle = sorted[Math.floor((sorted.length - 1) / 2)];
+  if (middle === undefined) throw new Error("there was no run");
+  return middle;
+}

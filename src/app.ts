@@ -1,0 +1,398 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, writeFileSync } from "node:fs";
+import { quickStart, quickStartFiles } from "./cli/quick-start.ts";
+import type { Config } from "./config.ts";
+import { withoutPassword } from "./config-value.ts";
+import { createAuthorizer } from "./core/authorizer.ts";
+import { createCallerTokens, newCallerToken } from "./core/caller-tokens.ts";
+import type { Caller } from "./core/callers.ts";
+import { seedDemo } from "./core/demo-seed.ts";
+import { createDirectory } from "./core/directory.ts";
+import { TollgateError } from "./core/errors.ts";
+import { createKeys } from "./core/keys.ts";
+import type { PolicySet } from "./core/policy-set.ts";
+import type { BucketStore, Deadline } from "./core/ports.ts";
+import type { Grant } from "./core/records.ts";
+import { openEmbedded } from "./embedded/pglite.ts";
+import { addressText, type ListenAddress } from "./http2/listen-address.ts";
+import { createListener } from "./http2/listener.ts";
+import { createLog, type Log } from "./log.ts";
+import { createMetrics, createMetricsListener, type Metrics } from "./metrics.ts";
+import { createInProcessBuckets } from "./points/in-process-buckets.ts";
+import { withOutage } from "./points/outage.ts";
+import { loadPolicies } from "./policy/load.ts";
+import { formatProblem } from "./policy/problem.ts";
+import { watchPolicies } from "./policy/watch.ts";
+import type { Database } from "./postgres/database.ts";
+import { migrate, schemaProblem, schemaState } from "./postgres/migrate.ts";
+import { observed } from "./postgres/observed-database.ts";
+import { createPostgresDatabase } from "./postgres/pool.ts";
+import { createStores } from "./postgres/stores.ts";
+import { createRedis } from "./redis/connect.ts";
+import { createRedisBuckets } from "./redis/redis-buckets.ts";
+import { type CachedRights, createCachedRights } from "./replica/cached-rights.ts";
+import { withInvalidation } from "./replica/coherent-stores.ts";
+import { createKeyUses } from "./replica/key-uses.ts";
+import { createRequestHandler } from "./rpc/handler.ts";
+
+type Redis = Awaited<ReturnType<typeof createRedis>>;
+
+/** How long the stores have to answer at start. */
+const START_MS = 10_000;
+/** How long migrations may take, and wait for another process's. */
+const MIGRATE_MS = 600_000;
+
+/** A running service. */
+export interface App {
+  /** As bound: a real port where the configuration says 0. */
+  readonly address: ListenAddress;
+  /** Loads the policies again: all, or none where one is bad. */
+  reloadPolicies(): Promise<void>;
+  /** Lets calls in flight end, within the grace time, writes what is batched, and closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts everything, in the order in which the parts need each other. Throws TollgateError or Error
+ * with one sentence for the operator; what was opened until then is closed. `print` gets what a person
+ * at the terminal should read.
+ */
+export async function startApp(config: Config, print: (line: string) => void): Promise<App> {
+  const opened: (() => Promise<void>)[] = [];
+  try {
+    return await openApp(config, { print, opened });
+  } catch (error) {
+    await closeAll(opened);
+    throw error;
+  }
+}
+
+async function openApp(
+  config: Config,
+  { print, opened }: { print: (line: string) => void; opened: (() => Promise<void>)[] },
+): Promise<App> {
+  const log = createLog({ level: config.logLevel });
+  const metrics = createMetrics();
+  const nowMs = () => Date.now();
+
+  let policies = await firstPolicies(config.policies);
+  metrics.onPolicies(policies.policies.values());
+  const currentPolicies = () => policies;
+
+  // First what fails fastest.
+  const redis = await openRedis(config, log);
+  opened.push(async () => redis?.disconnect());
+  const database = await openDatabase(config, {
+    metrics,
+    seed: (fresh) => prepareDemo(fresh, { dataDir: config.dataDir, policies }),
+  });
+  opened.push(database.close);
+  const bare = createStores(database.database);
+  // A lease that ran out because this process was busy is no outage: only a renewal that failed is.
+  let postgresAnswers = true;
+  const isServing = (): boolean => {
+    postgresAnswers ||= rights.isLive();
+    return postgresAnswers;
+  };
+  const rights = createCachedRights({
+    ...bare,
+    replicaId: randomUUID(),
+    policies: () => Object.fromEntries([...policies.policies].map(([api, { digest }]) => [api, digest])),
+    onRenewFailed(error) {
+      postgresAnswers = false;
+      log.warn({ err: error }, "the lease could not be renewed");
+    },
+    onAccess: metrics.onCacheLookup,
+  });
+  await rights.start();
+  opened.push(() => rights.stop(performance.now() + 1000));
+  const stores = withInvalidation(bare, rights);
+  const uses = createKeyUses(stores.keys, {
+    onFlushed: (keys) => metrics.onKeyUseFlush({ keys, failed: false }),
+    onFlushFailed(error) {
+      metrics.onKeyUseFlush({ keys: 0, failed: true });
+      log.warn({ err: error }, "last-use times could not be written yet");
+    },
+  });
+  uses.start();
+  opened.push(uses.stop);
+
+  const points = await createBuckets(config, { redis, log, metrics, rights });
+
+  const authorizer = createAuthorizer({
+    policies: currentPolicies,
+    rights,
+    buckets: points.buckets,
+    nowMs,
+    onUse: uses.record,
+  });
+  const directory = createDirectory({ policies: currentPolicies, store: stores.directory, nowMs });
+  const callerTokens = createCallerTokens({
+    policies: currentPolicies,
+    store: stores.callerTokens,
+    rights,
+    adminToken: config.adminToken,
+    nowMs,
+  });
+
+  const stopping = new AbortController();
+  const serving = {
+    stopping: stopping.signal,
+    report: () => ({
+      serving: isServing(),
+      stores: { postgres: isServing(), redis: points.isReady() },
+    }),
+  };
+  const handler = createRequestHandler({
+    authorizer,
+    keys: createKeys({ policies: currentPolicies, ...stores, nowMs }),
+    directory,
+    callerTokens,
+    nowMs,
+    onDecision: metrics.onDecision,
+    serving,
+    reflection: config.reflection,
+    log,
+    onFinished: metrics.onFinished,
+    maxInFlight: config.maxInFlight,
+  });
+  metrics.observeInFlight(handler.inFlight);
+
+  const watch = watchPolicies(config.policies, {
+    current: policies,
+    onChange(set) {
+      policies = set;
+      metrics.onPolicies(set.policies.values());
+      log.info({ apis: [...set.policies.keys()] }, "policies loaded");
+    },
+    onError(errors) {
+      log.error({ errors: errors.map(formatProblem) }, "bad policies: the old ones stay in force");
+    },
+  });
+  opened.push(async () => watch.close());
+
+  if (config.metricsListen !== undefined) {
+    const listener = createMetricsListener({ registry: metrics.registry, isServing });
+    const bound = await listener.listen(config.metricsListen);
+    opened.push(listener.close);
+    log.info({ address: addressText({ kind: "tcp", ...bound }) }, "metrics are served");
+  }
+  const listener = createListener({
+    onRequest: handler.handle,
+    onConnectionError: (error) => log.debug({ err: error }, "connection failed"),
+  });
+  const address = await listener.listen(config.listen);
+  const url = address.kind === "tcp" ? `http://${addressText(address)}` : addressText(address);
+  print(storesLine(config));
+  print(`tollgate ready ${url}`);
+  if (config.databaseUrl === undefined && existsSync(quickStartFiles(config.dataDir).tokenFile)) {
+    print(`\n${quickStart({ url, ...quickStartFiles(config.dataDir) })}`);
+  }
+
+  return {
+    address,
+    reloadPolicies: watch.reload,
+    async stop() {
+      stopping.abort();
+      await listener.drain(config.graceMs);
+      await closeAll(opened);
+      log.info("stopped");
+    },
+  };
+}
+
+/** The last that was opened is closed first. What fails to close is told after all had their turn. */
+async function closeAll(opened: (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const close of opened.reverse()) await close().catch((error: unknown) => failures.push(error));
+  opened.length = 0;
+  if (failures.length > 0) throw new AggregateError(failures, "not everything could be closed in order");
+}
+
+async function firstPolicies(folder: string): Promise<PolicySet> {
+  const loaded = await loadPolicies(folder);
+  if ("set" in loaded) return loaded.set;
+  throw new TollgateError("invalid_argument", loaded.errors.map(formatProblem).join("\n"), {
+    reason: "POLICY_INVALID",
+  });
+}
+
+interface OpenedDatabase {
+  readonly database: Database;
+  close(): Promise<void>;
+}
+
+/** `seed` fills an embedded folder that is new; a database is never seeded. */
+async function openDatabase(
+  config: Config,
+  { metrics, seed }: { metrics: Metrics; seed: (database: Database) => Promise<void> },
+): Promise<OpenedDatabase> {
+  const observe = (call: { operation: string; failed: boolean; durationMs: number }) =>
+    metrics.onStoreCall({ store: "postgres", ...call });
+  if (config.databaseUrl === undefined) {
+    const database = await openEmbedded(config.dataDir, {
+      async prepare(prepared, { isNew }) {
+        await migrate(prepared, performance.now() + MIGRATE_MS);
+        if (isNew) await seed(prepared);
+      },
+    });
+    return { database: observed(database, observe), close: database.close };
+  }
+  const database = createPostgresDatabase(config.databaseUrl, { connections: config.databaseConnections });
+  try {
+    const state = await schemaState(database, performance.now() + START_MS);
+    if (state !== "current") {
+      throw new TollgateError("failed_precondition", schemaProblem(state), { reason: "SCHEMA_NOT_CURRENT" });
+    }
+  } catch (error) {
+    await database.close();
+    throw unreachableDatabase(config.databaseUrl, error);
+  }
+  return { database: observed(database, observe), close: database.close };
+}
+
+function unreachableDatabase(url: string, error: unknown): unknown {
+  if (!(error instanceof TollgateError) || error.code !== "unavailable") return error;
+  const cause = error.cause instanceof Error ? error.cause.message : String(error.cause);
+  return new TollgateError("unavailable", `DATABASE_URL ${withoutPassword(url)} cannot be used: ${cause}`, {
+    reason: "DATABASE_UNREACHABLE",
+    cause: error,
+  });
+}
+
+/** Undefined: points are kept in this process. */
+async function openRedis(config: Config, log: Log): Promise<Redis | undefined> {
+  if (config.redisUrl === undefined) return undefined;
+  return createRedis(config.redisUrl, {
+    onError: (error) => log.warn({ err: error }, "the connection to Redis failed"),
+  });
+}
+
+async function createBuckets(
+  config: Config,
+  parts: { redis: Redis | undefined; log: Log; metrics: Metrics; rights: CachedRights },
+): Promise<{ buckets: BucketStore; isReady: () => boolean }> {
+  const { redis, log, metrics, rights } = parts;
+  if (redis === undefined) return { buckets: createInProcessBuckets(), isReady: () => true };
+  const buckets = createRedisBuckets(redis, {
+    shards: config.redisShards,
+    budgetMs: config.pointsBudgetMs,
+    observe({ takes, durationMs, outcome }) {
+      metrics.onBatch(takes);
+      metrics.onStoreCall({ store: "redis", operation: "take", failed: outcome === "failed", durationMs });
+    },
+  });
+  await buckets.prepare();
+  metrics.onBreaker("redis", "closed");
+  return {
+    buckets: withOutage(buckets, {
+      budgetMs: config.pointsBudgetMs,
+      liveReplicas: rights.liveReplicas,
+      onEvent(event) {
+        if (event.kind !== "breaker") return;
+        metrics.onBreaker("redis", event.state);
+        log.warn({ state: event.state }, "the breaker before Redis changed");
+      },
+    }),
+    isReady: () => buckets.ready,
+  };
+}
+
+/** A new embedded folder gets an admin token, in files that only its owner can read, and something to try. */
+async function prepareDemo(
+  database: Database,
+  { dataDir, policies }: { dataDir: string; policies: PolicySet },
+): Promise<void> {
+  const deadline = performance.now() + START_MS;
+  const stores = createStores(database);
+  const { secret } = await makeAdminToken(stores.callerTokens, deadline);
+  const files = quickStartFiles(dataDir);
+  writeSecretFile(files.tokenFile, `${secret}\n`);
+  writeSecretFile(files.headerFile, `Authorization: Bearer ${secret}\n`);
+  const directory = createDirectory({
+    policies: () => policies,
+    store: stores.directory,
+    nowMs: () => Date.now(),
+  });
+  await seedDemo(policies, { directory, caller: SETUP, deadline });
+}
+
+function writeSecretFile(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600 });
+}
+
+/** Who acts before there is a caller token; known by this id in the audit log. */
+const SETUP: Caller = { id: "setup", grants: new Set<Grant>(["admin"]), apis: new Set() };
+
+async function makeAdminToken(
+  store: ReturnType<typeof createStores>["callerTokens"],
+  deadline: Deadline,
+): Promise<{ tokenId: string; secret: string }> {
+  const { token, secret } = newCallerToken(
+    { name: "first admin token", grants: ["admin"], apis: [], expireTimeMs: undefined },
+    Date.now(),
+  );
+  await store.create(token, {
+    audit: {
+      callerId: SETUP.id,
+      actorUserId: "",
+      action: "caller_token.create",
+      detail: { caller_token_id: token.id, grants: token.grants, apis: token.apis },
+    },
+    deadline,
+  });
+  return { tokenId: token.id, secret };
+}
+
+/** `tollgate init`: an admin caller token, made straight in the store. */
+export async function initAdminToken(config: Config): Promise<{ tokenId: string; secret: string }> {
+  const opened = await openDatabase(config, { metrics: createMetrics(), seed: async () => {} });
+  try {
+    return await makeAdminToken(createStores(opened.database).callerTokens, performance.now() + START_MS);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** `tollgate migrate`: brings the schema up to date. */
+export async function migrateDatabase(
+  config: Config,
+): Promise<{ from: string; to: string; applied: number }> {
+  const deadline = performance.now() + MIGRATE_MS;
+  if (config.databaseUrl === undefined) {
+    let result = { from: "", to: "", applied: 0 };
+    const database = await openEmbedded(config.dataDir, {
+      async prepare(prepared) {
+        result = await migrate(prepared, deadline);
+      },
+    });
+    await database.close();
+    return result;
+  }
+  const database = createPostgresDatabase(config.databaseUrl, { connections: 1 });
+  try {
+    return await migrate(database, deadline);
+  } catch (error) {
+    throw unreachableDatabase(config.databaseUrl, error);
+  } finally {
+    await database.close();
+  }
+}
+
+/** Where keys and points live, and what to set for production, in one line. */
+function storesLine(config: Config): string {
+  const keys =
+    config.databaseUrl === undefined
+      ? `keys in the embedded store (${config.dataDir})`
+      : `keys in Postgres (${withoutPassword(config.databaseUrl)})`;
+  const points =
+    config.redisUrl === undefined
+      ? "points in this process (a restart forgets them)"
+      : `points in Redis (${withoutPassword(config.redisUrl)})`;
+  const missing = [
+    ...(config.databaseUrl === undefined ? ["DATABASE_URL"] : []),
+    ...(config.redisUrl === undefined ? ["REDIS_URL"] : []),
+  ];
+  const advice = missing.length === 0 ? "" : `; for production set ${missing.join(" and ")}`;
+  return `tollgate: ${keys}, ${points}${advice}`;
+}

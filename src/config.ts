@@ -1,0 +1,275 @@
+import {
+  ConfigError,
+  closest,
+  formatTcp,
+  hasPassword,
+  isLoopback,
+  type ListenAddress,
+  type LogLevel,
+  logLevels,
+  parseDuration,
+  parseInteger,
+  parseListen,
+  parseLogLevel,
+  parseAdminToken,
+  parseSwitch,
+  parseTcp,
+  parseUrl,
+  readSecretFile,
+  type TcpAddress,
+} from "./config-value.ts";
+
+/** The service's configuration, checked. Times are milliseconds. */
+export interface Config {
+  readonly listen: ListenAddress;
+  /** Undefined: off. */
+  readonly metricsListen: TcpAddress | undefined;
+  /** The folder of policy files. */
+  readonly policies: string;
+  /** The embedded store's folder; used without `databaseUrl`. */
+  readonly dataDir: string;
+  readonly databaseUrl: string | undefined;
+  readonly redisUrl: string | undefined;
+  readonly adminToken: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly maxInFlight: number;
+  readonly graceMs: number;
+  readonly reflection: boolean;
+  readonly pointsBudgetMs: number;
+  readonly redisShards: number;
+  readonly databaseConnections: number;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+/** Flags by their long name, such as `metrics-listen`; undefined: not given. */
+export type Flags = Readonly<Record<string, string | undefined>>;
+
+/** This process's environment. Nothing else in src touches it. */
+export const processEnvironment: Environment = process.env;
+
+/** One setting of `tollgate serve`: an environment variable and a flag, of which the flag wins. */
+export interface Setting {
+  readonly variable: string;
+  readonly flag: string;
+  /** Of the flag, for help: `<host:port>`. */
+  readonly placeholder: string;
+  readonly description: string;
+  /** As a user would write it; undefined: not set. */
+  readonly fallback: string | undefined;
+  /** May hold a secret: it can be read from a file too, and a password is refused on the command line. */
+  readonly secret?: "url" | "whole";
+}
+
+export const settings = {
+  listen: {
+    variable: "TOLLGATE_LISTEN",
+    flag: "listen",
+    placeholder: "<address>",
+    description: "where to serve: host:port (port 0 picks a free one) or unix:/path",
+    fallback: "127.0.0.1:8080",
+  },
+  metricsListen: {
+    variable: "TOLLGATE_METRICS_LISTEN",
+    flag: "metrics-listen",
+    placeholder: "<address>",
+    description: "where to serve Prometheus metrics: host:port, or off",
+    fallback: "127.0.0.1:9464",
+  },
+  policies: {
+    variable: "TOLLGATE_POLICIES",
+    flag: "policies",
+    placeholder: "<folder>",
+    description: "the folder of policy files, one an api",
+    fallback: "policies",
+  },
+  dataDir: {
+    variable: "TOLLGATE_DATA_DIR",
+    flag: "data-dir",
+    placeholder: "<folder>",
+    description: "the embedded store's folder; used when there is no DATABASE_URL",
+    fallback: ".tollgate",
+  },
+  databaseUrl: {
+    variable: "DATABASE_URL",
+    flag: "database-url",
+    placeholder: "<url>",
+    description: "Postgres: postgres://user@host:5432/name; not set: embedded, in the data folder",
+    fallback: undefined,
+    secret: "url",
+  },
+  redisUrl: {
+    variable: "REDIS_URL",
+    flag: "redis-url",
+    placeholder: "<url>",
+    description:
+      "Redis or Valkey: redis://host:6379 or rediss://…; not set: points are counted in this process",
+    fallback: undefined,
+    secret: "url",
+  },
+  adminToken: {
+    variable: "TOLLGATE_ADMIN_TOKEN",
+    flag: "admin-token",
+    placeholder: "<token>",
+    description: "a caller token with all grants that is not stored; at least 32 characters",
+    fallback: undefined,
+    secret: "whole",
+  },
+  logLevel: {
+    variable: "LOG_LEVEL",
+    flag: "log-level",
+    placeholder: "<level>",
+    description: `how much to log: ${logLevels.join(", ")}`,
+    fallback: "info",
+  },
+  maxInFlight: {
+    variable: "TOLLGATE_MAX_IN_FLIGHT",
+    flag: "max-in-flight",
+    placeholder: "<number>",
+    description: "calls at work at once; one more is refused with RESOURCE_EXHAUSTED",
+    fallback: "10000",
+  },
+  graceMs: {
+    variable: "TOLLGATE_GRACE",
+    flag: "grace",
+    placeholder: "<duration>",
+    description: "how long calls in flight may take after SIGTERM",
+    fallback: "10s",
+  },
+  reflection: {
+    variable: "TOLLGATE_REFLECTION",
+    flag: "reflection",
+    placeholder: "<on|off>",
+    description: "gRPC server reflection",
+    fallback: "on",
+  },
+  pointsBudgetMs: {
+    variable: "TOLLGATE_POINTS_BUDGET",
+    flag: "points-budget",
+    placeholder: "<duration>",
+    description: "how long a decision waits for Redis at most; then the policy's on_outage applies",
+    fallback: "25ms",
+  },
+  redisShards: {
+    variable: "TOLLGATE_REDIS_SHARDS",
+    flag: "redis-shards",
+    placeholder: "<number>",
+    description: "how many hash tags buckets are spread over; the same on every replica, and for good",
+    fallback: "64",
+  },
+  databaseConnections: {
+    variable: "TOLLGATE_DATABASE_CONNECTIONS",
+    flag: "database-connections",
+    placeholder: "<number>",
+    description: "connections to Postgres at most",
+    fallback: "10",
+  },
+} as const satisfies Record<keyof Config, Setting>;
+
+/** Read by the other commands, so that they are known to `unknownVariables`. */
+const clientVariables = ["TOLLGATE_URL", "TOLLGATE_TOKEN", "TOLLGATE_TOKEN_FILE", "TOLLGATE_KEY"] as const;
+
+/** Reads and checks everything; throws ConfigError at the first setting that is wrong. */
+export function readConfig(env: Environment, flags: Flags): Config {
+  const read = <T>(setting: Setting, parse: (value: string, source: string) => T) => {
+    const found = lookUp(setting, env, flags);
+    return found === undefined ? undefined : parse(found.value, found.source);
+  };
+  const need = <T>(setting: Setting, parse: (value: string, source: string) => T) =>
+    read(setting, parse) as T;
+  return {
+    listen: need(settings.listen, parseListen),
+    metricsListen: need(settings.metricsListen, (value, source) =>
+      value === "off" ? undefined : parseTcp(value, source, "host:port or off"),
+    ),
+    policies: need(settings.policies, asIs),
+    dataDir: need(settings.dataDir, asIs),
+    databaseUrl: read(
+      settings.databaseUrl,
+      parseUrl(["postgres", "postgresql"], "postgres://user@host:5432/name"),
+    ),
+    redisUrl: read(settings.redisUrl, parseUrl(["redis", "rediss"], "redis://host:6379")),
+    adminToken: read(settings.adminToken, parseAdminToken),
+    logLevel: need(settings.logLevel, parseLogLevel),
+    maxInFlight: need(settings.maxInFlight, parseInteger(1, 1_000_000)),
+    graceMs: need(settings.graceMs, parseDuration(0, 3_600_000)),
+    reflection: need(settings.reflection, parseSwitch),
+    pointsBudgetMs: need(settings.pointsBudgetMs, parseDuration(1, 10_000)),
+    redisShards: need(settings.redisShards, parseInteger(1, 16_384)),
+    databaseConnections: need(settings.databaseConnections, parseInteger(1, 1000)),
+  };
+}
+
+/** One line for each TOLLGATE_ variable that nothing reads. */
+export function unknownVariables(env: Environment): string[] {
+  const known: string[] = [...Object.values(settings).flatMap(variablesOf), ...clientVariables];
+  return Object.keys(env)
+    .filter((name) => name.startsWith("TOLLGATE_") && !known.includes(name) && !isServiceLink(name))
+    .sort()
+    .map((name) => {
+      const close = closest(name, known);
+      return `${name} is not a setting${close === undefined ? "" : `; did you mean ${close}?`}`;
+    });
+}
+
+/** One line when others than this machine can reach the listener without TLS; undefined: they cannot. */
+export function exposureWarning(config: Config): string | undefined {
+  if (config.listen.kind === "unix" || isLoopback(config.listen.host)) return undefined;
+  return `listening on ${formatTcp(config.listen)} without TLS: caller tokens and keys cross the network unencrypted`;
+}
+
+export interface Found {
+  readonly value: string;
+  /** The variable or flag, for messages. */
+  readonly source: string;
+}
+
+/** A setting's value: the flag, else the variable, else the default. An empty value counts as not set. */
+function lookUp(setting: Setting, env: Environment, flags: Flags): Found | undefined {
+  const given = fromFlags(setting, flags) ?? fromEnvironment(setting, env);
+  if (given !== undefined) return given;
+  return setting.fallback === undefined ? undefined : { value: setting.fallback, source: setting.variable };
+}
+
+function fromFlags(setting: Setting, flags: Flags): Found | undefined {
+  const value = flags[setting.flag] || undefined;
+  const file = flags[`${setting.flag}-file`];
+  const source = `--${setting.flag}`;
+  if (value !== undefined && file !== undefined) throw both(source, `${source}-file`);
+  if (file !== undefined) return { value: readSecretFile(file, `${source}-file`), source: `${source}-file` };
+  if (value !== undefined && setting.secret === "url" && hasPassword(value)) {
+    throw new ConfigError(
+      `${source} holds a password, and other users of this machine can read a command line: ` +
+        `set ${setting.variable}, or put the URL into a file and give ${source}-file`,
+    );
+  }
+  return value === undefined ? undefined : { value, source };
+}
+
+/** The variable's value, or the content of the file that its `_FILE` twin names. */
+export function fromEnvironment(
+  setting: Pick<Setting, "variable" | "secret">,
+  env: Environment,
+): Found | undefined {
+  const value = env[setting.variable] || undefined;
+  const fileVariable = `${setting.variable}_FILE`;
+  const file = setting.secret === undefined ? undefined : env[fileVariable] || undefined;
+  if (value !== undefined && file !== undefined) throw both(setting.variable, fileVariable);
+  if (file !== undefined) return { value: readSecretFile(file, fileVariable), source: fileVariable };
+  return value === undefined ? undefined : { value, source: setting.variable };
+}
+
+function both(one: string, other: string): ConfigError {
+  return new ConfigError(`${one} and ${other} are both set: keep one`);
+}
+
+const asIs = (value: string): string => value;
+
+/** The variable, and its `_FILE` twin where the setting may hold a secret. */
+export function variablesOf(setting: Setting): string[] {
+  return setting.secret === undefined ? [setting.variable] : [setting.variable, `${setting.variable}_FILE`];
+}
+
+/** Kubernetes and Docker put such variables into every container beside a service called "tollgate". */
+function isServiceLink(name: string): boolean {
+  return /_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$/.test(name);
+}

@@ -1,0 +1,206 @@
+import { createServer as createHttp1Server } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from "node:http2";
+import { createServer as createNetServer } from "node:net";
+import type { Socket } from "node:net";
+import { listenOn } from "./listen-address.ts";
+import type { ListenAddress } from "./listen-address.ts";
+import { sniffProtocol } from "./sniff-protocol.ts";
+
+/** A request of either protocol, in Node's own shape. */
+export type RequestHandler = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+export interface ListenerOptions {
+  readonly onRequest: RequestHandler;
+  /** Told of what goes wrong on a connection; for the log. A client that goes away is not told. */
+  readonly onConnectionError?: (error: Error) => void;
+  readonly bounds?: Partial<ListenerBounds>;
+}
+
+/** What one client, and all of them together, may hold. */
+export interface ListenerBounds {
+  /** Connections at once; further ones are closed at accept. */
+  readonly maxConnections: number;
+  /** Streams at once on one HTTP/2 connection. */
+  readonly maxConcurrentStreams: number;
+  /** Bytes of a header list, uncompressed, as RFC 9113 6.5.2 counts them. */
+  readonly maxHeaderListBytes: number;
+  /** From accept to the first bytes that tell the protocol, and on HTTP/1.1 to the end of the headers. */
+  readonly headerTimeoutMs: number;
+  /** On HTTP/1.1 from the first byte of a request to the last. */
+  readonly requestTimeoutMs: number;
+  /** A connection with no request for this long is closed. */
+  readonly idleTimeoutMs: number;
+}
+
+const DEFAULT_BOUNDS: ListenerBounds = {
+  maxConnections: 10_000,
+  maxConcurrentStreams: 1000,
+  maxHeaderListBytes: 16_384,
+  headerTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  idleTimeoutMs: 600_000,
+};
+
+export interface Listener {
+  /**
+   * Begins to accept, and answers where: with the real port where `address` has port 0. Throws an Error
+   * that names the address and what is wrong with it.
+   */
+  listen(address: ListenAddress): Promise<ListenAddress>;
+  /**
+   * Stops accepting, tells clients to go elsewhere (GOAWAY twice on HTTP/2, `connection: close` on
+   * HTTP/1.1), lets requests in flight end, and cuts off what is left after `graceMs`. Settles when no
+   * connection is open. A second call joins the first.
+   */
+  drain(graceMs: number): Promise<void>;
+}
+
+/**
+ * One port for HTTP/2 with prior knowledge and HTTP/1.1, told apart by the first bytes. The upgrade from
+ * HTTP/1.1 (`Upgrade: h2c`) is not offered: such a request is answered as HTTP/1.1, as RFC 9110 7.8 allows.
+ */
+export function createListener(options: ListenerOptions): Listener {
+  const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
+  const onConnectionError = options.onConnectionError ?? (() => {});
+  const sockets = new Set<Socket>();
+  const undecided = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  const unfinished = new Set<ServerResponse>();
+  let draining: Promise<void> | undefined;
+
+  const http2 = createHttp2Server(
+    {
+      settings: {
+        maxConcurrentStreams: bounds.maxConcurrentStreams,
+        maxHeaderListSize: bounds.maxHeaderListBytes,
+        enablePush: false,
+      },
+      // Megabytes for one connection: header tables, and bodies that no one has read yet.
+      maxSessionMemory: 32,
+      maxOutstandingPings: 10,
+      maxSessionInvalidFrames: 100,
+      maxSessionRejectedStreams: 100,
+      maxSettings: 32,
+    },
+    options.onRequest,
+  );
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    session.setTimeout(bounds.idleTimeoutMs, () => session.close());
+    if (draining !== undefined) retire(session);
+  });
+  http2.on("sessionError", (error) => tellUnlessGone(error, onConnectionError));
+
+  const http1 = createHttp1Server(
+    {
+      maxHeaderSize: bounds.maxHeaderListBytes,
+      headersTimeout: bounds.headerTimeoutMs,
+      requestTimeout: bounds.requestTimeoutMs,
+      keepAliveTimeout: bounds.idleTimeoutMs,
+      connectionsCheckingInterval: Math.min(1000, bounds.headerTimeoutMs),
+      noDelay: true,
+    },
+    (request, response) => {
+      unfinished.add(response);
+      response.once("close", () => unfinished.delete(response));
+      if (draining !== undefined) closeAfter(response);
+      options.onRequest(request, response);
+    },
+  );
+  // Node starts its header and request timeouts when the server listens; this one is handed its sockets.
+  http1.emit("listening");
+
+  // Half-open is HTTP/1.1's need: a client may end its side after the request and still read the answer.
+  const server = createNetServer(
+    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
+    (socket) => {
+      sockets.add(socket);
+      undecided.add(socket);
+      socket.once("close", () => {
+        sockets.delete(socket);
+        undecided.delete(socket);
+      });
+      sniffProtocol(socket, bounds.headerTimeoutMs, (protocol) => {
+        undecided.delete(socket);
+        if (protocol === "http/1.1") {
+          http1.emit("connection", socket);
+          return;
+        }
+        socket.allowHalfOpen = false;
+        http2.emit("connection", socket);
+      });
+    },
+  );
+  server.maxConnections = bounds.maxConnections;
+
+  async function drainOnce(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      if (server.listening) server.close(() => resolve());
+      else resolve();
+    });
+    // Also ends the idle connections, and Node's timeouts. Of HTTP/2's server it would, from Node 24 on,
+    // close the sessions without the first GOAWAY.
+    http1.close();
+    for (const socket of undecided) socket.destroy();
+    for (const session of sessions) retire(session);
+    for (const response of unfinished) closeAfter(response);
+    const cutOff = setTimeout(() => {
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await closed;
+    clearTimeout(cutOff);
+  }
+
+  return {
+    async listen(address) {
+      const bound = await listenOn(server, address);
+      // A failed accept (no file descriptor is left) comes here; unheard, it would end the process.
+      server.on("error", onConnectionError);
+      return bound;
+    },
+    drain(graceMs) {
+      draining ??= drainOnce(graceMs);
+      return draining;
+    },
+  };
+}
+
+const HIGHEST_STREAM_ID = 2 ** 31 - 1;
+/** A client that has not acknowledged a ping by then is taken to have read the first GOAWAY. */
+const MAX_ROUND_TRIP_MS = 1000;
+
+/**
+ * Ends a session as RFC 9113 6.8 asks: a first GOAWAY that refuses no stream yet, one round trip later
+ * the final one, so that no request that was under way is lost. The round trip is bounded: Node's own
+ * client never acknowledges a ping that it reads together with the GOAWAY and its last answer.
+ */
+function retire(session: ServerHttp2Session): void {
+  if (session.closed || session.destroyed) return;
+  session.goaway(0, HIGHEST_STREAM_ID);
+  const close = () => {
+    clearTimeout(timer);
+    if (!session.destroyed) session.close();
+  };
+  const timer = setTimeout(close, MAX_ROUND_TRIP_MS);
+  if (!session.ping(close)) close();
+}
+
+/** Makes this answer the connection's last. */
+function closeAfter(response: ServerResponse): void {
+  const { socket } = response;
+  if (!response.headersSent) response.shouldKeepAlive = false;
+  else response.once("finish", () => socket?.end());
+}
+
+/** A reset by the client is how connections end, not an error of ours. */
+function tellUnlessGone(error: Error, tell: (error: Error) => void): void {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code !== "ECONNRESET" && code !== "EPIPE") tell(error);
+}

@@ -1,0 +1,218 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Decision } from "./core/decision.ts";
+
+/** What the parts of the service tell, each in one call that costs well below a microsecond. */
+export interface Metrics {
+  readonly registry: Registry;
+  onDecision(decision: Decision): void;
+  onFinished(call: { method: string; code: string; durationMs: number }): void;
+  /** One answer, or failure, of a store; `operation` is one of a fixed few. */
+  onStoreCall(call: { store: string; operation: string; failed: boolean; durationMs: number }): void;
+  /** `kind`: "key", "workspace", "member" or "caller_token". */
+  onCacheLookup(kind: string, outcome: "hit" | "miss"): void;
+  /** Decisions in one call of the points' store. */
+  onBatch(size: number): void;
+  onBreaker(store: string, state: BreakerState): void;
+  /** A batch of last-use times, written or not. */
+  onKeyUseFlush(flush: { keys: number; failed: boolean }): void;
+  /** Replaces what was told before. */
+  onPolicies(policies: Iterable<{ readonly api: string; readonly digest: string }>): void;
+  /** Asked at each scrape. */
+  observeInFlight(inFlight: () => number): void;
+}
+
+export type BreakerState = "closed" | "half_open" | "open";
+
+const BREAKER_STATES: readonly BreakerState[] = ["closed", "half_open", "open"];
+
+/** Seconds: from what a cached decision takes to what a call's default deadline allows. */
+const LATENCY_BUCKETS = [
+  0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const decisions = new Counter({
+    name: "tollgate_decisions_total",
+    help: "Decisions by api and reason (ALLOWED: passed), degraded cause, and reason in shadow.",
+    labelNames: ["api", "reason", "degraded", "shadow_reason"] as const,
+    registers,
+  });
+  const calls = new Histogram({
+    name: "tollgate_rpc_duration_seconds",
+    help: "Time of a unary RPC by method and code, from its message's last byte to its answer.",
+    labelNames: ["method", "code"] as const,
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const storeCalls = new Histogram({
+    name: "tollgate_store_duration_seconds",
+    help: "Time of a store's answer by store, operation and outcome (ok, failed).",
+    labelNames: ["store", "operation", "outcome"] as const,
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const cacheLookups = new Counter({
+    name: "tollgate_cache_lookups_total",
+    help: "Look-ups of cached rights by kind and outcome (hit, miss).",
+    labelNames: ["kind", "outcome"] as const,
+    registers,
+  });
+  const batches = new Histogram({
+    name: "tollgate_points_batch_size",
+    help: "Decisions that share one call of the points' store.",
+    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500],
+    registers,
+  });
+  const breakers = new Gauge({
+    name: "tollgate_breaker_state",
+    help: "1 for the state that a store's breaker is in (closed, half_open, open).",
+    labelNames: ["store", "state"] as const,
+    registers,
+  });
+  const keyUses = new Counter({
+    name: "tollgate_key_use_flushes_total",
+    help: "Batches of last-use times by outcome (ok, failed).",
+    labelNames: ["outcome"] as const,
+    registers,
+  });
+  const keyUseKeys = new Counter({
+    name: "tollgate_key_uses_written_total",
+    help: "Last-use times written.",
+    registers,
+  });
+  const policyInfo = new Gauge({
+    name: "tollgate_policy_info",
+    help: "1 for the digest of each api's policy in force.",
+    labelNames: ["api", "digest"] as const,
+    registers,
+  });
+
+  // Binding labels once saves two thirds of an observation (0.26 µs against 0.69).
+  const decisionOf = bindOnce((api, reason, degraded, shadow_reason) =>
+    decisions.labels({ api, reason, degraded, shadow_reason }),
+  );
+  const callOf = bindOnce((method, code) => calls.labels({ method, code }));
+  const storeCallOf = bindOnce((store, operation, outcome) =>
+    storeCalls.labels({ store, operation, outcome }),
+  );
+  const cacheLookupOf = bindOnce((kind, outcome) => cacheLookups.labels({ kind, outcome }));
+
+  return {
+    registry,
+    onDecision({ api, reason, degraded, shadowReason }) {
+      decisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
+    },
+    onFinished({ method, code, durationMs }) {
+      callOf(method, code).observe(durationMs / 1000);
+    },
+    onStoreCall({ store, operation, failed, durationMs }) {
+      storeCallOf(store, operation, failed ? "failed" : "ok").observe(durationMs / 1000);
+    },
+    onCacheLookup(kind, outcome) {
+      cacheLookupOf(kind, outcome).inc();
+    },
+    onBatch(size) {
+      batches.observe(size);
+    },
+    onBreaker(store, state) {
+      for (const each of BREAKER_STATES) breakers.set({ store, state: each }, each === state ? 1 : 0);
+    },
+    onKeyUseFlush({ keys, failed }) {
+      keyUses.inc({ outcome: failed ? "failed" : "ok" });
+      if (!failed) keyUseKeys.inc(keys);
+    },
+    onPolicies(policies) {
+      policyInfo.reset();
+      for (const { api, digest } of policies) policyInfo.set({ api, digest }, 1);
+    },
+    observeInFlight(inFlight) {
+      // The registry keeps it; each scrape asks anew.
+      const gauge: Gauge = new Gauge({
+        name: "tollgate_calls_in_flight",
+        help: "Calls in flight now; a BatchCheck counts as its checks.",
+        registers,
+        collect: () => gauge.set(inFlight()),
+      });
+    },
+  };
+}
+
+/** Remembers what was made for each combination of labels. */
+function bindOnce<Bound>(bind: (...labels: string[]) => Bound): (...labels: string[]) => Bound {
+  const bound = new Map<string, Bound>();
+  return (...labels) => {
+    const name = labels.join("\n");
+    let found = bound.get(name);
+    if (found === undefined) {
+      found = bind(...labels);
+      bound.set(name, found);
+    }
+    return found;
+  };
+}
+
+export interface MetricsListener {
+  /** Answers the port as bound. Throws an Error that names the address. */
+  listen(address: { host: string; port: number }): Promise<{ host: string; port: number }>;
+  close(): Promise<void>;
+}
+
+/** `GET /metrics` in Prometheus' text form, and `GET /healthz`: for those who watch, on a port of their own. */
+export function createMetricsListener(options: {
+  registry: Registry;
+  isServing: () => boolean;
+}): MetricsListener {
+  const server = createServer({ requestTimeout: 10_000, keepAliveTimeout: 60_000 }, (request, response) => {
+    const path = (request.url ?? "").split("?", 1)[0];
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      response.writeHead(405, { allow: "GET, HEAD" }).end();
+      return;
+    }
+    if (path === "/healthz") {
+      const status = options.isServing() ? 200 : 503;
+      response.writeHead(status, { "content-type": "text/plain" });
+      response.end(status === 200 ? "serving\n" : "not serving\n");
+      return;
+    }
+    if (path !== "/metrics") {
+      response.writeHead(404, { "content-type": "text/plain" }).end("See /metrics and /healthz.\n");
+      return;
+    }
+    options.registry.metrics().then(
+      (text) => response.writeHead(200, { "content-type": options.registry.contentType }).end(text),
+      (error: unknown) => response.destroy(error as Error),
+    );
+  });
+  server.maxConnections = 100;
+
+  return {
+    async listen({ host, port }) {
+      await listening(server, { host, port });
+      const bound = server.address() as AddressInfo;
+      return { host: bound.address, port: bound.port };
+    },
+    close() {
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+function listening(server: Server, address: { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // It stays: a failed accept later on is no reason to end the process.
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      const why = error.code === "EADDRINUSE" ? "another process listens there" : error.message;
+      reject(new Error(`cannot serve metrics on ${address.host}:${address.port}: ${why}`, { cause: error }));
+    });
+    server.listen(address, resolve);
+  });
+}

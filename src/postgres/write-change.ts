@@ -1,0 +1,39 @@
+import { sql } from "drizzle-orm";
+import type { Change } from "../core/ports.ts";
+import type { AuditEntry } from "../core/records.ts";
+import { type Connection, rowsOf } from "./database.ts";
+import { auditLog } from "./schema.ts";
+
+/** The channel on which the number of each change is told. It only wakes up: what changed is in a table. */
+const changesChannel = "tollgate_changes";
+
+/**
+ * Writes the audit entry and, under one new number, what was changed. The number is taken from a row
+ * that stays locked to the end of the transaction: call this last. One statement, so that the lock is
+ * held for one round trip besides the commit.
+ */
+export async function writeChange(
+  transaction: Connection,
+  audit: AuditEntry,
+  parts: readonly [Change, ...Change[]],
+): Promise<bigint> {
+  await writeAudit(transaction, audit);
+  const [row] = await rowsOf(
+    transaction,
+    sql`with counter as (
+      update change_counter set number = number + 1 returning number
+    ), written as (
+      insert into changes (number, part, change)
+      select counter.number, part.position, part.change
+      from counter, jsonb_array_elements(${JSON.stringify(parts)}::jsonb) with ordinality as part (change, position)
+    )
+    select number::text as number, pg_notify(${changesChannel}, number::text) from counter`,
+  );
+  if (row === undefined) throw new Error("the change counter has no row");
+  return BigInt(row["number"] as string);
+}
+
+async function writeAudit(transaction: Connection, audit: AuditEntry): Promise<void> {
+  const { callerId, actorUserId, action, detail } = audit;
+  await transaction.insert(auditLog).values({ callerId, actorUserId, action, detail: { ...detail } });
+}

@@ -1,0 +1,178 @@
+import { Cluster, Redis } from "ioredis";
+import { TollgateError } from "../core/errors.ts";
+import { plainError } from "./plain-error.ts";
+
+export interface CreateRedisOptions {
+  /** Told of each fault of the connection from then on; it mends itself. Never holds the password. */
+  readonly onError: (error: Error) => void;
+  /** The most that the start waits for a server to answer. */
+  readonly connectTimeoutMs?: number;
+}
+
+/**
+ * Connects to the Redis or Valkey of `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS,
+ * and finds out whether it is fit to keep points: version 6.2 or later, writable, never evicting. A
+ * server in cluster mode answers a Cluster client for all of its nodes. Throws TollgateError
+ * `invalid_argument` for a bad URL, `unavailable` REDIS_UNREACHABLE, or `failed_precondition` REDIS_REFUSED
+ * (it asks for another password) or REDIS_UNFIT; each names REDIS_URL and what is wrong, without the password.
+ */
+export async function createRedis(
+  url: string,
+  { onError, connectTimeoutMs = 5000 }: CreateRedisOptions,
+): Promise<Redis | Cluster> {
+  const { shown, host, port, db, credentials } = parseUrl(url);
+  const options = { ...connectionOptions, ...credentials, connectTimeout: connectTimeoutMs };
+  const faults: Error[] = [];
+  const redis = new Redis({
+    ...options,
+    host,
+    port,
+    db,
+    enableOfflineQueue: false,
+    retryStrategy: reconnectDelayMs,
+    lazyConnect: true,
+  });
+  redis.on("error", (error: Error) => faults.push(plainError(error)));
+  try {
+    const info = await firstInfo(redis, db);
+    requireFit(info, shown);
+    redis.removeAllListeners("error");
+    if (info.get("cluster_enabled") !== "1") {
+      redis.on("error", (error: Error) => onError(plainError(error)));
+      return redis;
+    }
+  } catch (error) {
+    redis.disconnect();
+    throw error instanceof TollgateError ? error : startError(faults[0] ?? plainError(error), shown);
+  }
+  redis.disconnect();
+  const cluster = new Cluster([{ host, port }], {
+    redisOptions: options,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    // Any delay here sends a call again whose reply was lost, and so charges twice.
+    retryDelayOnFailover: 0,
+    clusterRetryStrategy: reconnectDelayMs,
+    scaleReads: "master",
+  });
+  return connectCluster(cluster, { shown, onError });
+}
+
+async function firstInfo(redis: Redis, db: number): Promise<ReadonlyMap<string, string>> {
+  await redis.connect();
+  // The driver stays on database 0, and only logs it, when it cannot select another.
+  if (db !== 0) await redis.select(db);
+  return parseInfo(await redis.info());
+}
+
+async function connectCluster(
+  cluster: Cluster,
+  { shown, onError }: { shown: string; onError: (error: Error) => void },
+): Promise<Cluster> {
+  cluster.on("error", (error: Error) => onError(plainError(error)));
+  try {
+    await cluster.connect();
+    for (const node of cluster.nodes("master")) requireFit(parseInfo(await node.info()), shown);
+    return cluster;
+  } catch (error) {
+    cluster.disconnect();
+    throw error instanceof TollgateError ? error : startError(plainError(error), shown);
+  }
+}
+
+const connectionOptions = {
+  // A call whose reply was lost may have charged: it is never kept, and never sent again.
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  // Calls have their own, shorter deadline; this one settles what is left (ioredis issue 2193).
+  commandTimeout: 1000,
+  // A connection that says nothing for so long while it owes a reply is dead: its peer may be gone.
+  socketTimeout: 2000,
+  // After a failover the old primary is a replica.
+  reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+  protocol: 2,
+  clientInfoTag: "tollgate",
+} as const;
+
+interface RedisAddress {
+  /** The URL without user and password. */
+  readonly shown: string;
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+  readonly credentials: { username?: string; password?: string; tls?: object };
+}
+
+function parseUrl(text: string): RedisAddress {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["redis:", "rediss:"].includes(url.protocol) || url.hostname === "") {
+    throw badUrl("it is not of the form redis://[user:password@]host[:port][/database] (rediss:// for TLS)");
+  }
+  const database = url.pathname.replace(/^\//, "");
+  if (!/^\d{0,6}$/.test(database)) throw badUrl("what follows the host is not the number of a database");
+  if (url.search !== "" || url.hash !== "") throw badUrl("nothing may follow the database");
+  return {
+    shown: `${url.protocol}//${url.host}${url.pathname}`,
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: url.port === "" ? 6379 : Number(url.port),
+    db: Number(database),
+    credentials: {
+      ...(url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
+      ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
+      ...(url.protocol === "rediss:" ? { tls: {} } : {}),
+    },
+  };
+}
+
+function badUrl(problem: string): TollgateError {
+  return new TollgateError("invalid_argument", `REDIS_URL: ${problem}.`, { reason: "REDIS_URL_INVALID" });
+}
+
+/** 50 ms, doubled each time up to 2 s; a part at random, so that replicas do not come back all at once. */
+function reconnectDelayMs(attempt: number): number {
+  return Math.min(50 * 2 ** (attempt - 1), 2000) * (0.75 + Math.random() / 4);
+}
+
+function startError(cause: Error, shown: string): TollgateError {
+  const refused = /^(NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|invalid password|invalid DB index|DB index))/;
+  return refused.test(cause.message)
+    ? new TollgateError("failed_precondition", `REDIS_URL (${shown}): Redis refuses: ${cause.message}`, {
+        reason: "REDIS_REFUSED",
+        cause,
+      })
+    : new TollgateError("unavailable", `REDIS_URL (${shown}): cannot be reached: ${cause.message}`, {
+        reason: "REDIS_UNREACHABLE",
+        cause,
+      });
+}
+
+function parseInfo(info: string): ReadonlyMap<string, string> {
+  return new Map(
+    info
+      .split("\r\n")
+      .filter((line) => line.includes(":"))
+      .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]),
+  );
+}
+
+function requireFit(info: ReadonlyMap<string, string>, shown: string): void {
+  const problem = unfitness(info);
+  if (problem === undefined) return;
+  throw new TollgateError("failed_precondition", `REDIS_URL (${shown}): ${problem}`, {
+    reason: "REDIS_UNFIT",
+  });
+}
+
+function unfitness(info: ReadonlyMap<string, string>): string | undefined {
+  const version = info.get("redis_version") ?? "";
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (!(major > 6 || (major === 6 && minor >= 2))) {
+    return `Redis 6.2 or later, or Valkey, is needed; this is ${version === "" ? "unknown" : version}.`;
+  }
+  if (info.get("role") === "slave") return "this is a read-only replica; name the primary.";
+  const policy = info.get("maxmemory_policy");
+  if (policy !== "noeviction") {
+    return `its maxmemory-policy is ${policy ?? "unknown"}, so that it may drop points; set it to noeviction.`;
+  }
+  return undefined;
+}

@@ -1,0 +1,63 @@
+import { createHash } from "node:crypto";
+import type { Charge } from "../core/ports.ts";
+
+/** Raised when the state's bytes change their meaning: versions never read each other's. */
+const FORMAT = 1;
+
+/** Names held ready: two generations of this many. A name costs two digests, about 4 us, to make. */
+const CACHED_NAMES = 8192;
+
+/**
+ * The only owner of the names of keys in Redis:
+ *
+ *     tg:{<shard>}:<format, shape, window in ms>:<digest of the bucket>       a bucket
+ *     tg:{<shard>}:r:<digest of the bucket and the request_id>                a remembered request_id
+ *
+ * The shard is what Redis Cluster places keys by. A digest is the first 128 bits of SHA-256: what it was
+ * made of cannot be read from it.
+ */
+export interface KeyNames {
+  bucket(charge: Charge): string;
+  /** In the shard of its bucket. */
+  request(charge: Charge, requestId: string): string;
+}
+
+export function createKeyNames({ shards }: { shards: number }): KeyNames {
+  let fresh = new Map<string, string>();
+  let older = new Map<string, string>();
+
+  function bucketName(charge: Charge): string {
+    const { limit, bucket, shardBy } = charge;
+    const kind = `${FORMAT}${limit.shape}${limit.windowMs}`;
+    const id = `${kind}\0${shardBy}\0${bucket}`;
+    let name = fresh.get(id);
+    if (name !== undefined) return name;
+    name = older.get(id) ?? `tg:{${sha256(shardBy).readUInt32BE(0) % shards}}:${kind}:${digest(bucket)}`;
+    if (fresh.size >= CACHED_NAMES) {
+      older = fresh;
+      fresh = new Map();
+    }
+    fresh.set(id, name);
+    return name;
+  }
+
+  return {
+    bucket: bucketName,
+    request(charge, requestId) {
+      return `${shardOf(bucketName(charge))}:r:${digest(JSON.stringify([charge.bucket, requestId]))}`;
+    },
+  };
+}
+
+/** What names of one shard begin with. */
+export function shardOf(name: string): string {
+  return name.slice(0, name.indexOf("}") + 1);
+}
+
+function digest(text: string): string {
+  return sha256(text).toString("base64url", 0, 16);
+}
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

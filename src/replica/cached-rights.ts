@@ -1,0 +1,258 @@
+import type {
+  CallerTokenStore,
+  Change,
+  ChangeFeed,
+  DirectoryStore,
+  KeyStore,
+  RightsSource,
+} from "../core/ports.ts";
+import type { CallerTokenRecord, KeyRecord, MemberRecord, WorkspaceRecord } from "../core/records.ts";
+import { type CoherentCache, type CoherentCacheOptions, createCoherentCache } from "./coherent-cache.ts";
+import { type Clock, createLease, systemClock } from "./lease.ts";
+
+export type CachedKind = "key" | "workspace" | "member" | "caller_token";
+
+export interface CachedRightsOptions {
+  readonly keys: Pick<KeyStore, "findByDigest" | "get">;
+  readonly directory: Pick<DirectoryStore, "getWorkspace" | "getMember">;
+  readonly callerTokens: Pick<CallerTokenStore, "findByDigest">;
+  readonly feed: ChangeFeed;
+  /** Random for each process start. */
+  readonly replicaId: string;
+  /** Digest by api, of the policies now loaded. */
+  readonly policies: () => Readonly<Record<string, string>>;
+  /** A renewal failed: until one succeeds, the lease runs out and every read goes to the stores. */
+  readonly onRenewFailed: (error: unknown) => void;
+  /** Called on every access: keep it cheap. */
+  readonly onAccess?: (kind: CachedKind, outcome: "hit" | "miss") => void;
+  readonly limits?: Partial<CacheLimits>;
+  /** How long after a renewal was sent what is cached may be used; default 1000. */
+  readonly leaseMs?: number;
+  /** Default 300: a lease survives two renewals that are lost. */
+  readonly renewEveryMs?: number;
+  readonly clock?: Clock;
+}
+
+/** Records kept, and reads under way, at most. */
+export interface CacheLimits {
+  readonly keys: number;
+  readonly workspaces: number;
+  readonly members: number;
+  readonly callerTokens: number;
+  /** Of each kind: ids known to be nobody's. */
+  readonly missing: number;
+  /** Of each kind: reads under way. */
+  readonly lookups: number;
+}
+
+const defaultLimits: CacheLimits = {
+  keys: 100_000,
+  workspaces: 50_000,
+  members: 100_000,
+  callerTokens: 1000,
+  missing: 10_000,
+  lookups: 256,
+};
+
+/** Further behind than this, beginning anew costs less than catching up. */
+const maxChangesBehind = 10_000n;
+/** Of a look-up that its callers have given up. */
+const lookupMs = 1000;
+
+export interface CachedRights extends RightsSource {
+  /** Renews until stopped; settles after the first attempt, whether it succeeded or not. */
+  start(): Promise<void>;
+  /** Ends the lease and takes this replica's row away; settles by `deadline`, and throws when the row stays. */
+  stop(deadline: number): Promise<void>;
+  /** Renews now, or once more after a renewal that is under way. Throws when it fails. */
+  renew(): Promise<void>;
+  /** Drops what a change touched. A key is dropped under all digests, those of the change and the cached ones. */
+  invalidate(change: Change): void;
+  /** Drops a workspace with all its members and the keys bound to it. */
+  forgetWorkspace(directory: string, workspaceId: string): void;
+  /** Drops a caller token of which only the id is known. */
+  forgetCallerToken(id: string): void;
+  /** Whether what is cached may be used now. */
+  isLive(): boolean;
+  /** As of the last renewal, this one included; 1 before the first. */
+  liveReplicas(): number;
+}
+
+/**
+ * Reads rights through caches that are at most `leaseMs` behind what other replicas changed.
+ *
+ * Each renewal answers the number of the last change; once all changes up to it are applied here, the
+ * caches may be used for `leaseMs` from before the renewal was sent. Without a lease every read goes to
+ * the stores and nothing is kept. A lease that lapsed, or a feed with a gap, begins with empty caches: the
+ * database may be another by then.
+ */
+export function createCachedRights(options: CachedRightsOptions): CachedRights {
+  const { keys, directory, callerTokens, feed, replicaId, policies, onRenewFailed } = options;
+  const { onAccess = () => {}, leaseMs = 1000, renewEveryMs = 300 } = options;
+  const limits = { ...defaultLimits, ...options.limits };
+  const lease = createLease(leaseMs, options.clock ?? systemClock);
+
+  const cacheOf = <V extends object>(
+    kind: CachedKind,
+    entries: number,
+    read: (id: string, deadline: number) => Promise<V | undefined>,
+    hooks: Pick<CoherentCacheOptions<V>, "onKept" | "onDropped"> = {},
+  ): CoherentCache<V> =>
+    createCoherentCache({
+      ...hooks,
+      isLive: lease.isLive,
+      entries,
+      missing: limits.missing,
+      lookups: limits.lookups,
+      lookupMs,
+      read,
+      onAccess: (outcome) => onAccess(kind, outcome),
+    });
+
+  const digests = createDigestIndex();
+  const keysByDigest = cacheOf<KeyRecord>("key", limits.keys, keys.findByDigest, digests);
+  const keysById = cacheOf<KeyRecord>("key", limits.keys, keys.get);
+  const workspaces = cacheOf<WorkspaceRecord>("workspace", limits.workspaces, (id, deadline) => {
+    const [inDirectory = "", workspaceId = ""] = id.split(separator);
+    return directory.getWorkspace(inDirectory, workspaceId, deadline);
+  });
+  const members = cacheOf<MemberRecord>("member", limits.members, (id, deadline) => {
+    const [inDirectory = "", workspaceId = "", userId = ""] = id.split(separator);
+    return directory.getMember(inDirectory, workspaceId, userId, deadline);
+  });
+  const tokens = cacheOf<CallerTokenRecord>("caller_token", limits.callerTokens, callerTokens.findByDigest);
+  const caches = [keysByDigest, keysById, workspaces, members, tokens];
+
+  /** The last change applied; undefined: not begun. */
+  let position: bigint | undefined;
+  let liveReplicas = 1;
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let renewing: Promise<void> = Promise.resolve();
+  let queued: Promise<void> | undefined;
+
+  function invalidate(change: Change): void {
+    switch (change.kind) {
+      case "key":
+        keysById.invalidate(change.keyId);
+        for (const digest of change.digests) keysByDigest.invalidate(digest);
+        // A write of this replica may not know all digests that the key had.
+        for (const digest of digests.of(change.keyId)) keysByDigest.invalidate(digest);
+        keysByDigest.invalidateReads();
+        return;
+      case "workspace":
+        workspaces.invalidate(workspaceKey(change.directory, change.workspaceId));
+        return;
+      case "member":
+        members.invalidate(memberKey(change.directory, change.workspaceId, change.userId));
+        return;
+      case "caller_token":
+        tokens.invalidate(change.digest);
+    }
+  }
+
+  async function renewOnce(): Promise<void> {
+    const sent = lease.now();
+    // Later it would extend nothing.
+    const deadline = performance.now() + leaseMs;
+    const renewed = await feed.renew(
+      { id: replicaId, applied: position ?? 0n, policies: policies() },
+      deadline,
+    );
+    liveReplicas = renewed.liveReplicas;
+    const changes = await changesUpTo(renewed.highest, deadline);
+    if (stopped) return;
+    if (changes === "gap" || !lease.isLive()) for (const cache of caches) cache.clear();
+    else for (const { change } of changes) invalidate(change);
+    position = renewed.highest;
+    lease.extend(sent);
+  }
+
+  async function changesUpTo(highest: bigint, deadline: number) {
+    // Below: another database, or one restored.
+    if (position === undefined || highest < position || highest - position > maxChangesBehind) return "gap";
+    return highest === position ? [] : await feed.read(position, highest, deadline);
+  }
+
+  function renew(): Promise<void> {
+    queued ??= renewing.then(() => {
+      queued = undefined;
+      const renewal = renewOnce();
+      // Told to whom `queued` was given; the next one only waits for the end.
+      renewing = renewal.catch(() => {});
+      return renewal;
+    });
+    return queued;
+  }
+
+  async function keepRenewing(): Promise<void> {
+    try {
+      await renew();
+    } catch (error) {
+      onRenewFailed(error);
+    }
+    if (stopped) return;
+    timer = setTimeout(() => void keepRenewing(), renewEveryMs);
+    timer.unref();
+  }
+
+  return {
+    keyByDigest: keysByDigest.get,
+    keyById: keysById.get,
+    workspace: (inDirectory, id, deadline) => workspaces.get(workspaceKey(inDirectory, id), deadline),
+    member: (inDirectory, workspaceId, userId, deadline) =>
+      members.get(memberKey(inDirectory, workspaceId, userId), deadline),
+    callerToken: tokens.get,
+    start: keepRenewing,
+    async stop(deadline) {
+      stopped = true;
+      clearTimeout(timer);
+      lease.end();
+      await renewing;
+      await feed.leave(replicaId, deadline);
+    },
+    renew,
+    invalidate,
+    forgetWorkspace(inDirectory, workspaceId) {
+      workspaces.invalidate(workspaceKey(inDirectory, workspaceId));
+      members.invalidateWhere(
+        (member) => member.directory === inDirectory && member.workspaceId === workspaceId,
+      );
+      // Which apis use the directory is the policies' matter: keys of others are only read once more.
+      for (const cache of [keysByDigest, keysById]) {
+        cache.invalidateWhere((key) => key.workspaceId === workspaceId);
+      }
+    },
+    forgetCallerToken: (id) => tokens.invalidateWhere((token) => token.id === id),
+    isLive: lease.isLive,
+    liveReplicas: () => liveReplicas,
+  };
+}
+
+/** Under which digests a key is cached: two at most, while a rotation's overlap lasts. */
+function createDigestIndex() {
+  const digestsOf = new Map<string, Set<string>>();
+  return {
+    of: (keyId: string): readonly string[] => [...(digestsOf.get(keyId) ?? [])],
+    onKept(digest: string, { id }: KeyRecord) {
+      const digests = digestsOf.get(id);
+      if (digests === undefined) digestsOf.set(id, new Set([digest]));
+      else digests.add(digest);
+    },
+    onDropped(digest: string, { id }: KeyRecord) {
+      const digests = digestsOf.get(id);
+      if (digests?.delete(digest) === true && digests.size === 0) digestsOf.delete(id);
+    },
+  };
+}
+
+/** Stands in no id. */
+const separator = "\n";
+
+function workspaceKey(directory: string, id: string): string {
+  return directory + separator + id;
+}
+
+function memberKey(directory: string, workspaceId: string, userId: string): string {
+  return directory + separator + workspaceId + separator + userId;
+}

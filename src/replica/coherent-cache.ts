@@ -1,0 +1,149 @@
+import { LRUCache } from "lru-cache";
+import { storeUnavailable, TollgateError } from "../core/errors.ts";
+import type { Deadline, MaybePromise } from "../core/ports.ts";
+
+export interface CoherentCacheOptions<V> {
+  /** Whether what is cached may be used now. */
+  readonly isLive: () => boolean;
+  /** Records kept at most; the least recently used go first. */
+  readonly entries: number;
+  /** Ids known to be nobody's, kept at most. */
+  readonly missing: number;
+  /**
+   * Reads under way at most; beyond it, RESOURCE_EXHAUSTED at once. A quarter is kept for ids that were
+   * found before, so that a flood of made-up ones does not shut them out.
+   */
+  readonly lookups: number;
+  /** A read goes on for this long, though the caller that began it gives up: others wait for it too. */
+  readonly lookupMs: number;
+  readonly read: (id: string, deadline: Deadline) => Promise<V | undefined>;
+  readonly onAccess: (outcome: "hit" | "miss") => void;
+  /** A record came into the cache, or went out of it for whatever reason. */
+  readonly onKept?: (id: string, record: V) => void;
+  readonly onDropped?: (id: string, record: V) => void;
+}
+
+/** Records of one kind, as fresh as the invalidations that reach it and the lease that it is used under. */
+export interface CoherentCache<V> {
+  /** At hand: returned as it is. Else read; by many at once, once. */
+  get(id: string, deadline: Deadline): MaybePromise<V | undefined>;
+  /** A read that is under way still answers those who wait for it, and nobody else. */
+  invalidate(id: string): void;
+  /** Looks at every record: for what is rare. */
+  invalidateWhere(matches: (record: V) => boolean): void;
+  /** As if each read under way had been invalidated: which records they will bring is not known yet. */
+  invalidateReads(): void;
+  clear(): void;
+}
+
+interface Fill<V> {
+  readonly result: Promise<V | undefined>;
+  /** False once an invalidation has passed: what it reads may be from before. */
+  isCurrent: boolean;
+}
+
+export function createCoherentCache<V extends object>(options: CoherentCacheOptions<V>): CoherentCache<V> {
+  const { isLive, lookups, lookupMs, read, onAccess, onKept, onDropped } = options;
+  const present = new LRUCache<string, V>({
+    max: options.entries,
+    ...(onDropped === undefined ? {} : { dispose: (record: V, id: string) => onDropped(id, record) }),
+  });
+  const missing = new LRUCache<string, true>({ max: options.missing });
+  /** Found before; outlives what is cached. */
+  const known = new LRUCache<string, true>({ max: options.entries });
+  const fills = new Map<string, Fill<V>>();
+  let reading = 0;
+
+  async function lookUp(id: string, deadline: Deadline): Promise<V | undefined> {
+    if (reading >= (known.has(id) ? lookups : Math.ceil(lookups * 0.75))) {
+      throw new TollgateError("resource_exhausted", "Too many look-ups under way; try again later.", {
+        reason: "LOOKUPS_EXHAUSTED",
+      });
+    }
+    reading++;
+    try {
+      const record = await read(id, Math.max(deadline, performance.now() + lookupMs));
+      if (record !== undefined) known.set(id, true);
+      return record;
+    } finally {
+      reading--;
+    }
+  }
+
+  /** Begun while the lease was live: coherent, unless an invalidation passes. */
+  async function fill(id: string, deadline: Deadline): Promise<V | undefined> {
+    const filling: Fill<V> = { result: lookUp(id, deadline), isCurrent: true };
+    fills.set(id, filling);
+    try {
+      const record = await filling.result;
+      if (filling.isCurrent) {
+        if (record === undefined) missing.set(id, true);
+        else keep(id, record);
+      }
+      return record;
+    } finally {
+      if (fills.get(id) === filling) fills.delete(id);
+    }
+  }
+
+  function keep(id: string, record: V): void {
+    present.set(id, record);
+    onKept?.(id, record);
+  }
+
+  function invalidateReads(): void {
+    for (const filling of fills.values()) filling.isCurrent = false;
+    fills.clear();
+  }
+
+  return {
+    get(id, deadline) {
+      if (!isLive()) {
+        onAccess("miss");
+        return settledBy(deadline, lookUp(id, deadline));
+      }
+      const record = present.get(id);
+      if (record !== undefined || missing.get(id) === true) {
+        onAccess("hit");
+        return record;
+      }
+      onAccess("miss");
+      return settledBy(deadline, fills.get(id)?.result ?? fill(id, deadline));
+    },
+    invalidate(id) {
+      present.delete(id);
+      missing.delete(id);
+      const filling = fills.get(id);
+      if (filling === undefined) return;
+      filling.isCurrent = false;
+      fills.delete(id);
+    },
+    invalidateWhere(matches) {
+      for (const [id, record] of present.entries()) if (matches(record)) present.delete(id);
+      invalidateReads();
+    },
+    invalidateReads,
+    clear() {
+      present.clear();
+      missing.clear();
+      invalidateReads();
+    },
+  };
+}
+
+/** The waiter's own deadline: the read may go on. */
+async function settledBy<T>(deadline: Deadline, result: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(storeUnavailable("postgres", new Error("the deadline passed while a record was read"))),
+      // A timer takes at most 2^31 - 1 ms.
+      Math.min(deadline - performance.now(), 2 ** 31 - 1),
+    );
+  });
+  try {
+    return await Promise.race([result, passed]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

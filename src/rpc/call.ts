@@ -1,0 +1,55 @@
+import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { type ContextValues, createContextKey } from "@connectrpc/connect";
+import type { Caller } from "../core/callers.ts";
+import type { Deadline } from "../core/ports.ts";
+
+/** One RPC, whatever carries it, and what has been found out about it. */
+export interface Call {
+  readonly method: DescMethod;
+  /** A request header's value, by lower-case name; several are joined by commas. */
+  header(name: string): string | null;
+  /** The request; undefined for streams. */
+  readonly message: Message | undefined;
+  /** Empty: nobody has asked for one yet. */
+  requestId: string;
+  /** Undefined before authentication, and on calls that need none. */
+  caller: Caller | undefined;
+  /** Long passed until it is set, so that nothing runs without one. */
+  deadline: Deadline;
+}
+
+/** The rights under which a service works, once `authentication` has let the call pass. */
+export interface AuthenticatedCall {
+  readonly caller: Caller;
+  readonly deadline: Deadline;
+}
+
+export function createCall(request: Pick<Call, "method" | "header" | "message">): Call {
+  return {
+    method: request.method,
+    header: request.header,
+    message: request.message,
+    requestId: "",
+    caller: undefined,
+    deadline: Number.NEGATIVE_INFINITY,
+  };
+}
+
+const callKey = createContextKey<Call | undefined>(undefined);
+
+/** Hands the call on to the Connect service behind the interceptor. */
+export function setCall(values: ContextValues, call: Call): void {
+  values.set(callKey, call);
+}
+
+/** For services: throws where authentication did not run, so that no call gets past it by omission. */
+export function authenticatedCall(values: ContextValues): AuthenticatedCall {
+  const call = values.get(callKey);
+  if (call === undefined) throw new Error("this call did not pass through the call runner");
+  return authenticated(call);
+}
+
+export function authenticated(call: Call): AuthenticatedCall {
+  if (call.caller === undefined) throw new Error("this call was not authenticated");
+  return call as AuthenticatedCall;
+}

@@ -1,0 +1,68 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Authorizer } from "../core/authorizer.ts";
+import type { Decision } from "../core/decision.ts";
+import type {
+  BatchCheckRequest,
+  BatchCheckResponseSchema,
+  CheckRequest,
+  CheckResponseSchema,
+  ConsumePointsRequest,
+  ConsumePointsResponseSchema,
+} from "../gen/tollgate/v1/authorization_service_pb.ts";
+import type { AuthenticatedCall } from "./call.ts";
+import { checkInput, checkResponse, consumeInput, consumePointsResponse } from "./decision-message.ts";
+import { withinField } from "./errors.ts";
+
+export interface DecisionsDependencies {
+  readonly authorizer: Authorizer;
+  /** Told of every decision, for the metrics. */
+  readonly onDecision: (decision: Decision) => void;
+}
+
+/** The calls that decide, for every way in. */
+export interface Decisions {
+  check(
+    request: CheckRequest,
+    call: AuthenticatedCall,
+  ): Promise<MessageInitShape<typeof CheckResponseSchema>>;
+  batchCheck(
+    request: BatchCheckRequest,
+    call: AuthenticatedCall,
+  ): Promise<MessageInitShape<typeof BatchCheckResponseSchema>>;
+  consumePoints(
+    request: ConsumePointsRequest,
+    call: AuthenticatedCall,
+  ): Promise<MessageInitShape<typeof ConsumePointsResponseSchema>>;
+}
+
+export function createDecisions({ authorizer, onDecision }: DecisionsDependencies): Decisions {
+  return {
+    async check(request, { caller, deadline }) {
+      const decision = await authorizer.check(checkInput(request), caller, deadline);
+      onDecision(decision);
+      return checkResponse(decision);
+    },
+
+    /** All at once, so that they share one round trip to the points' store. */
+    async batchCheck(request, { caller, deadline }) {
+      const outcomes = await Promise.allSettled(
+        request.checks.map(async (check) => authorizer.check(checkInput(check), caller, deadline)),
+      );
+      for (const outcome of outcomes) {
+        if (outcome.status === "fulfilled") onDecision(outcome.value);
+      }
+      return {
+        results: outcomes.map((outcome, index) => {
+          if (outcome.status === "rejected") throw withinField(outcome.reason, `checks[${index}]`);
+          return checkResponse(outcome.value);
+        }),
+      };
+    },
+
+    async consumePoints(request, { caller, deadline }) {
+      const decision = await authorizer.consume(consumeInput(request), caller, deadline);
+      onDecision(decision);
+      return consumePointsResponse(decision);
+    },
+  };
+}

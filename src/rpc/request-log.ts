@@ -1,0 +1,134 @@
+import { randomUUID } from "node:crypto";
+import { Code, type ConnectError } from "@connectrpc/connect";
+import type { Call } from "./call.ts";
+import { reasonOf, toConnectError } from "./errors.ts";
+import { isHot, isOpen, methodName } from "./method.ts";
+
+type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** The part of pino that is used here. */
+export type RequestLogger = Readonly<Record<LogLevel, (fields: object, message: string) => void>> & {
+  isLevelEnabled(level: string): boolean;
+};
+
+export interface FinishedCall {
+  /** Such as "tollgate.v1.AuthorizationService/Check". */
+  readonly method: string;
+  /** "ok", or Connect's name of the code, such as "invalid_argument". */
+  readonly code: string;
+  readonly durationMs: number;
+}
+
+export interface RequestLogOptions {
+  readonly log: RequestLogger;
+  /** Told of every unary call, for the metrics. */
+  readonly onFinished: (call: FinishedCall) => void;
+}
+
+export interface RequestLog {
+  /** Milliseconds on `performance.now()`'s clock. */
+  start(): number;
+  succeeded(call: Call, start: number): void;
+  /** Answers what to tell the caller of what was thrown. */
+  failed(call: Call, start: number, thrown: unknown): ConnectError;
+}
+
+/** Of a hot method's warnings of one code, at most one line in this time; the next one has the count. */
+const REPEAT_AFTER_MS = 1000;
+
+/**
+ * Logs and measures unary calls, and gives them request ids: the caller's `x-request-id`, or a new one,
+ * which the answer carries back. A line holds ids, codes and times, never a message's fields. Successful
+ * Checks and health probes are logged at debug level, and get no id of ours unless a line shows it.
+ */
+export function createRequestLog(options: RequestLogOptions): RequestLog {
+  const { log, onFinished } = options;
+  const repeats = new Map<string, { lastMs: number; suppressed: number }>();
+
+  /** Undefined: this line is one too many. Else how many were left out since the last. */
+  function suppressedBefore(name: string, nowMs: number): number | undefined {
+    const known = repeats.get(name);
+    if (known !== undefined && nowMs - known.lastMs < REPEAT_AFTER_MS) {
+      known.suppressed++;
+      return undefined;
+    }
+    repeats.set(name, { lastMs: nowMs, suppressed: 0 });
+    return known?.suppressed ?? 0;
+  }
+
+  function fieldsOf(call: Call, code: string, durationMs: number) {
+    return {
+      request_id: call.requestId,
+      method: methodName(call.method),
+      code,
+      duration_ms: Math.round(durationMs * 1000) / 1000,
+      caller: call.caller?.id,
+    };
+  }
+
+  return {
+    start: () => performance.now(),
+
+    succeeded(call, start) {
+      const durationMs = performance.now() - start;
+      onFinished({ method: methodName(call.method), code: "ok", durationMs });
+      const level = isHot(call.method) || isOpen(call.method) ? "debug" : "info";
+      call.requestId = requestIdOf(call);
+      if (!log.isLevelEnabled(level)) return;
+      if (call.requestId === "") call.requestId = randomUUID();
+      log[level](fieldsOf(call, "ok", durationMs), "call");
+    },
+
+    failed(call, start, thrown) {
+      const nowMs = performance.now();
+      call.requestId = requestIdOf(call) || randomUUID();
+      const error = toConnectError(thrown, call.requestId);
+      error.metadata.set("x-request-id", call.requestId);
+      const code = codeName(error.code);
+      onFinished({ method: methodName(call.method), code, durationMs: nowMs - start });
+      const level = levelOf(call, error.code);
+      const suppressed =
+        level === "warn" && isHot(call.method)
+          ? suppressedBefore(`${methodName(call.method)} ${code}`, nowMs)
+          : 0;
+      if (suppressed !== undefined && log.isLevelEnabled(level)) {
+        log[level](
+          {
+            ...fieldsOf(call, code, nowMs - start),
+            reason: reasonOf(error),
+            ...(suppressed === 0 ? {} : { suppressed }),
+            err: error.cause,
+          },
+          "call failed",
+        );
+      }
+      return error;
+    },
+  };
+}
+
+/** The caller's own, where it is fit for a header and a log; else empty. */
+function requestIdOf(call: Call): string {
+  const sent = call.header("x-request-id");
+  return sent !== null && /^[!-~]{1,128}$/.test(sent) ? sent : "";
+}
+
+function levelOf({ method }: Call, code: Code): LogLevel {
+  switch (code) {
+    case Code.Internal:
+    case Code.Unknown:
+    case Code.DataLoss:
+      return "error";
+    case Code.Unavailable:
+    case Code.DeadlineExceeded:
+    case Code.ResourceExhausted:
+      return "warn";
+    default:
+      return isHot(method) || isOpen(method) ? "debug" : "info";
+  }
+}
+
+/** "invalid_argument" of Code.InvalidArgument. */
+export function codeName(code: Code): string {
+  return (Code[code] ?? "unknown").replace(/(?!^)([A-Z])/g, "_$1").toLowerCase();
+}

@@ -1,0 +1,56 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { CallerTokens } from "../core/caller-tokens.ts";
+import type { Directory } from "../core/directory.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection as ReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
+import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
+import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
+import {
+  type AuthorizationServiceDependencies,
+  createAuthorizationService,
+} from "./authorization-service.ts";
+import { createCallerService } from "./caller-service.ts";
+import { createDirectoryService } from "./directory-service.ts";
+import { createHealthService } from "./health.ts";
+import { createReflection } from "./reflection.ts";
+import type { Serving } from "./serving.ts";
+
+export interface RoutesDependencies extends AuthorizationServiceDependencies {
+  readonly directory: Directory;
+  readonly callerTokens: CallerTokens;
+  readonly serving: Serving;
+  /** False: server reflection is not served. */
+  readonly reflection: boolean;
+  readonly watchIntervalMs?: number;
+}
+
+/** All services of this server, on whatever carries a Connect router. */
+export function createRoutes(dependencies: RoutesDependencies): (router: ConnectRouter) => void {
+  const { callerTokens, directory, serving } = dependencies;
+  const services: DescService[] = [AuthorizationService, DirectoryService, CallerService, Health];
+  if (dependencies.reflection) services.push(ReflectionV1, ReflectionV1Alpha);
+
+  return (router) => {
+    router.service(AuthorizationService, createAuthorizationService(dependencies));
+    router.service(DirectoryService, createDirectoryService(directory));
+    router.service(CallerService, createCallerService(callerTokens));
+    router.service(
+      Health,
+      createHealthService({
+        serving,
+        services,
+        ...(dependencies.watchIntervalMs === undefined
+          ? {}
+          : { watchIntervalMs: dependencies.watchIntervalMs }),
+      }),
+    );
+    if (dependencies.reflection) {
+      const reflection = createReflection({ services, stopping: serving.stopping });
+      router.service(ReflectionV1, reflection.v1);
+      router.service(ReflectionV1Alpha, reflection.v1alpha);
+    }
+  };
+}

@@ -1,0 +1,116 @@
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import type { Decision } from "../src/core/decision.ts";
+import { createMetrics, createMetricsListener } from "../src/metrics.ts";
+
+const decision: Decision = {
+  api: "retrac",
+  allowed: true,
+  reason: undefined,
+  principal: undefined,
+  limits: [],
+  points: undefined,
+  retryAfterMs: 0,
+  degraded: [],
+  requiredScopes: [],
+  shadowReason: undefined,
+  steps: [],
+};
+
+async function sample(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
+  const text = await metrics.registry.metrics();
+  return text.split("\n").filter((line) => line.startsWith("tollgate_"));
+}
+
+test("decisions are counted by api, reason, degraded cause and reason in shadow", async () => {
+  const metrics = createMetrics();
+  metrics.onDecision(decision);
+  metrics.onDecision(decision);
+  metrics.onDecision({ ...decision, allowed: false, reason: "BLOCKED", degraded: ["points_local"] });
+  metrics.onDecision({ ...decision, api: "retool", shadowReason: "SCOPE_INSUFFICIENT" });
+  expect(await sample(metrics)).toEqual(
+    expect.arrayContaining([
+      'tollgate_decisions_total{api="retrac",reason="ALLOWED",degraded="",shadow_reason=""} 2',
+      'tollgate_decisions_total{api="retrac",reason="BLOCKED",degraded="points_local",shadow_reason=""} 1',
+      'tollgate_decisions_total{api="retool",reason="ALLOWED",degraded="",shadow_reason="SCOPE_INSUFFICIENT"} 1',
+    ]),
+  );
+});
+
+test("calls and stores are measured in seconds", async () => {
+  const metrics = createMetrics();
+  metrics.onFinished({ method: "m", code: "ok", durationMs: 3 });
+  metrics.onStoreCall({ store: "redis", operation: "take", failed: false, durationMs: 2000 });
+  metrics.onStoreCall({ store: "redis", operation: "take", failed: true, durationMs: 1 });
+  expect(await sample(metrics)).toEqual(
+    expect.arrayContaining([
+      'tollgate_rpc_duration_seconds_bucket{le="0.0025",method="m",code="ok"} 0',
+      'tollgate_rpc_duration_seconds_bucket{le="0.005",method="m",code="ok"} 1',
+      'tollgate_store_duration_seconds_sum{store="redis",operation="take",outcome="ok"} 2',
+      'tollgate_store_duration_seconds_count{store="redis",operation="take",outcome="failed"} 1',
+    ]),
+  );
+});
+
+test("cache, batches, breaker, key uses, policies and calls in flight are told", async () => {
+  const metrics = createMetrics();
+  let inFlight = 0;
+  metrics.observeInFlight(() => inFlight);
+  metrics.onCacheLookup("key", "hit");
+  metrics.onCacheLookup("key", "miss");
+  metrics.onBatch(7);
+  metrics.onBreaker("redis", "closed");
+  metrics.onBreaker("redis", "open");
+  metrics.onKeyUseFlush({ keys: 12, failed: false });
+  metrics.onKeyUseFlush({ keys: 5, failed: true });
+  metrics.onPolicies([{ api: "retrac", digest: "old" }]);
+  metrics.onPolicies([{ api: "retrac", digest: "new" }]);
+  inFlight = 4;
+  const lines = await sample(metrics);
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'tollgate_cache_lookups_total{kind="key",outcome="hit"} 1',
+      'tollgate_cache_lookups_total{kind="key",outcome="miss"} 1',
+      'tollgate_points_batch_size_bucket{le="5"} 0',
+      'tollgate_points_batch_size_bucket{le="10"} 1',
+      'tollgate_breaker_state{store="redis",state="closed"} 0',
+      'tollgate_breaker_state{store="redis",state="open"} 1',
+      'tollgate_key_use_flushes_total{outcome="ok"} 1',
+      'tollgate_key_use_flushes_total{outcome="failed"} 1',
+      "tollgate_key_uses_written_total 12",
+      'tollgate_policy_info{api="retrac",digest="new"} 1',
+      "tollgate_calls_in_flight 4",
+    ]),
+  );
+  expect(lines.join("\n")).not.toContain('digest="old"');
+});
+
+test("the listener serves the metrics and the health, and nothing else", async () => {
+  let serving = true;
+  const metrics = createMetrics();
+  const listener = createMetricsListener({ registry: metrics.registry, isServing: () => serving });
+  const { host, port } = await listener.listen({ host: "127.0.0.1", port: 0 });
+  const url = `http://${host}:${port}`;
+  const scraped = await fetch(`${url}/metrics`);
+  expect([scraped.status, scraped.headers.get("content-type")]).toEqual([200, metrics.registry.contentType]);
+  expect(await scraped.text()).toContain("process_cpu_seconds_total");
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  serving = false;
+  expect((await fetch(`${url}/healthz`)).status).toBe(503);
+  expect((await fetch(`${url}/`)).status).toBe(404);
+  expect((await fetch(`${url}/metrics`, { method: "POST" })).status).toBe(405);
+  await listener.close();
+  await expect(fetch(`${url}/metrics`)).rejects.toThrow("fetch failed");
+});
+
+test("a port in use is named", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const { port } = taken.address() as { port: number };
+  const listener = createMetricsListener({ registry: createMetrics().registry, isServing: () => true });
+  await expect(listener.listen({ host: "127.0.0.1", port })).rejects.toThrow(
+    `cannot serve metrics on 127.0.0.1:${port}: another process listens there`,
+  );
+  taken.close();
+});

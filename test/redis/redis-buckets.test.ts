@@ -1,0 +1,285 @@
+import type { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createRedis } from "../../src/redis/connect.ts";
+import { createRedisBuckets, type RedisCall } from "../../src/redis/redis-buckets.ts";
+import { bucketStoreContract, chargeOf, inTime, newBucket, takeOf } from "../contract/bucket-store.ts";
+import { redisUrl } from "../support/redis.ts";
+import { createSetClockBuckets } from "./set-clock.ts";
+
+async function connect(): Promise<Redis> {
+  const redis = await createRedis(redisUrl(), {
+    onError: (error) => {
+      throw error;
+    },
+  });
+  if (redis.isCluster) throw new Error("the test run's Redis is a cluster");
+  return redis as Redis;
+}
+
+bucketStoreContract("the Redis store", async () => {
+  const redis = await connect();
+  return {
+    ...createSetClockBuckets(redis),
+    async close() {
+      redis.disconnect();
+    },
+  };
+});
+
+describe("on Redis's own clock", () => {
+  let redis: Redis;
+  beforeAll(async () => {
+    redis = await connect();
+    // Each test makes stores of its own on this one connection.
+    redis.setMaxListeners(100);
+  });
+  beforeEach(() => redis.flushdb());
+  afterAll(() => redis.disconnect());
+
+  async function redisMs(): Promise<number> {
+    const [seconds, micros] = await redis.time();
+    return Number(seconds) * 1000 + Number(micros) / 1000;
+  }
+
+  test("600 concurrent takes of 2 from four connections on a limit of 300 admit exactly 150", async () => {
+    const others = await Promise.all([connect(), connect(), connect()]);
+    const stores = [redis, ...others].map((each) => createRedisBuckets(each, { budgetMs: 10_000 }));
+    for (const shape of ["sliding", "fixed"] as const) {
+      const charge = chargeOf({ shape, points: 300, cost: 2 });
+      const answers = await Promise.all(
+        Array.from({ length: 150 }, () => stores.map((store) => store.take(takeOf(charge), inTime()))).flat(),
+      );
+      expect(answers.filter(({ outcome }) => outcome === "admitted")).toHaveLength(150);
+    }
+    for (const other of others) other.disconnect();
+  });
+
+  test("in no interval of the window's length are more points admitted, while many press for them", async () => {
+    const stores = [redis, await connect()].map((each) => createRedisBuckets(each, { budgetMs: 10_000 }));
+    const charge = chargeOf({ points: 20, windowMs: 300, cost: 1 });
+    const admitted: { from: number; to: number }[] = [];
+    const end = (await redisMs()) + 1500;
+    while ((await redisMs()) < end) {
+      const from = await redisMs();
+      const answers = await Promise.all(
+        [...stores, ...stores, ...stores].map((store) => store.take(takeOf(charge), inTime())),
+      );
+      const to = await redisMs();
+      for (const answer of answers) if (answer.outcome === "admitted") admitted.push({ from, to });
+    }
+    for (const { from: first } of admitted) {
+      const surelyWithin = admitted.filter(({ from, to }) => from >= first && to < first + 300);
+      expect(surelyWithin.length).toBeLessThanOrEqual(20);
+    }
+    expect(admitted.length).toBeGreaterThanOrEqual(60);
+  });
+
+  test("a block ends by itself, and not before its time", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const charge = chargeOf({ points: 1, windowMs: 50, blockMs: 200 });
+    const before = await redisMs();
+    await store.take(takeOf(charge, { mode: "record" }), inTime());
+    await store.take(takeOf(charge, { mode: "record" }), inTime());
+    let answer = await store.take(takeOf(charge), inTime());
+    expect(answer.outcome).toBe("blocked");
+    while (answer.outcome === "blocked") answer = await store.take(takeOf(charge), inTime());
+    expect(answer.outcome).toBe("admitted");
+    expect((await redisMs()) - before).toBeGreaterThanOrEqual(200);
+  });
+
+  test("every key expires, and not before what it holds has ended", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const before = await redisMs();
+    for (const shape of ["sliding", "fixed", "bucket"] as const) {
+      for (const windowMs of [1000, 60_000, 86_400_000]) {
+        const charge = chargeOf({ shape, windowMs, points: 2, cost: 2, blockMs: 5000 });
+        await store.take(takeOf(charge, { requestId: "r" }), inTime());
+        await store.take(takeOf(charge), inTime());
+        await store.take(takeOf({ ...charge, cost: 3 }, { mode: "record" }), inTime());
+        await store.take(takeOf(chargeOf({ shape, windowMs, points: 4, cost: 1 })), inTime());
+      }
+    }
+    const keys = await redis.keys("*");
+    expect(keys).toHaveLength(27);
+    for (const key of keys) {
+      const windowMs = Number(/(\d+):[^:]+$/.exec(key)?.[1] ?? 0);
+      const expiry = await redis.call("PEXPIRETIME", key);
+      const least = key.includes(":r:") ? 600_000 : windowMs / 4;
+      expect(Number(expiry) - before).toBeGreaterThanOrEqual(least);
+      expect(Number(expiry) - before).toBeLessThan(86_400_000 * 3);
+    }
+  });
+
+  test("a bucket in steady use keeps its expiry ahead of its last charge", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    for (const shape of ["sliding", "fixed", "bucket"] as const) {
+      const charge = chargeOf({ shape, windowMs: 200, points: 1000, cost: 10 });
+      const end = (await redisMs()) + 700;
+      let resetMs = 0;
+      while ((await redisMs()) < end) {
+        const now = await redisMs();
+        resetMs = (await store.take(takeOf(charge), inTime())).states[0]?.resetMs ?? 0;
+        const [key = ""] = await redis.keys(`*${shape}200*`);
+        expect(Number(await redis.call("PEXPIRETIME", key))).toBeGreaterThanOrEqual(
+          Math.floor(now + resetMs),
+        );
+      }
+      expect(resetMs).toBeGreaterThan(0);
+    }
+  });
+
+  test("a sliding bucket in steady use does not grow", async () => {
+    const { store, setClock } = createSetClockBuckets(redis);
+    const charge = chargeOf({ windowMs: 60_000, points: 1_000_000 });
+    let longest = 0;
+    for (let second = 0; second < 400; second++) {
+      await setClock(second * 1000);
+      await store.take(takeOf(charge), inTime());
+      const [key = ""] = await redis.keys("tg:*");
+      longest = Math.max(longest, await redis.strlen(key));
+    }
+    // A header, the 60 sub-windows that count, and those of the half minute between two rewrites.
+    expect(longest).toBeLessThanOrEqual(65 + 24 * (60 + 31));
+    expect(longest).toBeGreaterThan(65 + 24 * 58);
+  });
+
+  test("no key's name holds an id as it is", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const charge = { ...chargeOf({ bucket: "acme-limit-subject" }), shardBy: "acme-workspace" };
+    await store.take(takeOf(charge, { requestId: "acme-request" }), inTime());
+    const keys = await redis.keys("*");
+    expect(keys.sort()).toEqual([
+      expect.stringMatching(/^tg:\{\d+\}:1sliding60000:[\w-]{22}$/),
+      expect.stringMatching(/^tg:\{\d+\}:r:[\w-]{22}$/),
+    ]);
+    expect(new Set(keys.map((key) => /\{\d+\}/.exec(key)?.[0])).size).toBe(1);
+  });
+
+  test("takes of one turn of the event loop go in one call", async () => {
+    const calls: RedisCall[] = [];
+    const store = createRedisBuckets(redis, { budgetMs: 10_000, observe: (call) => calls.push(call) });
+    await store.take(takeOf(chargeOf()), inTime());
+    calls.length = 0;
+    await Promise.all(Array.from({ length: 100 }, () => store.take(takeOf(chargeOf()), inTime())));
+    expect(calls).toMatchObject([{ takes: 100, outcome: "answered" }]);
+  });
+
+  test("more takes than one call holds go in several, in their order", async () => {
+    const calls: RedisCall[] = [];
+    const store = createRedisBuckets(redis, { budgetMs: 10_000, observe: (call) => calls.push(call) });
+    const charge = chargeOf({ points: 1000 });
+    const answers = await Promise.all(
+      Array.from({ length: 250 }, () => store.take(takeOf(charge), inTime())),
+    );
+    expect(answers.map(({ states }) => states[0]?.remaining)).toEqual(
+      Array.from({ length: 250 }, (_, call) => 999 - call),
+    );
+    expect(Math.max(...calls.map(({ takes }) => takes))).toBe(100);
+  });
+
+  test("a server that forgot the script is taught it, and each take is charged once", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const charge = chargeOf({ points: 100, cost: 1 });
+    for (let round = 1; round <= 3; round++) {
+      await redis.script("FLUSH");
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, () => store.take(takeOf(charge), inTime())),
+      );
+      expect(answers.at(-1)?.states[0]?.remaining).toBe(100 - 10 * round);
+    }
+  });
+
+  test("a take that a wrong estimate of Redis's clock made late is sent again, and charged once", async () => {
+    const calls: RedisCall[] = [];
+    const observe = (call: RedisCall) => calls.push(call);
+    const { store, setClock } = createSetClockBuckets(redis, { budgetMs: 10_000, observe });
+    const charge = chargeOf({ points: 10, windowMs: 86_400_000 });
+    await setClock(0);
+    await store.take(takeOf(charge), inTime());
+    calls.length = 0;
+    await setClock(3_600_000);
+    expect((await store.take(takeOf(charge), inTime())).states).toMatchObject([{ remaining: 8 }]);
+    expect(calls).toHaveLength(2);
+  });
+
+  test("a take that is late each time it is sent fails, and is charged nothing", async () => {
+    const { store, setClock } = createSetClockBuckets(redis, { budgetMs: 10_000 });
+    const charge = chargeOf({ points: 10, windowMs: 86_400_000 });
+    await setClock(0);
+    await store.take(takeOf(charge), inTime());
+    const calls: RedisCall[] = [];
+    const observe = (call: RedisCall) => calls.push(call);
+    const leaping = createSetClockBuckets(redis, { budgetMs: 10_000, leapMs: 60_000, observe }).store;
+    await expect(leaping.take(takeOf(charge), inTime())).rejects.toMatchObject({
+      reason: "STORE_UNAVAILABLE",
+    });
+    expect(calls).toHaveLength(2);
+    expect((await store.take(takeOf(charge, { mode: "peek" }), inTime())).states).toMatchObject([
+      { remaining: 9 },
+    ]);
+  });
+
+  test("a bucket that cannot be read refuses its own takes only, and is left as it is", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    for (const shape of ["sliding", "fixed", "bucket"] as const) {
+      for (const broken of [
+        "",
+        "junk",
+        "\u0001".repeat(49),
+        "\u0002".repeat(49),
+        `\u0003${"\u007f\u007f".repeat(24)}`,
+        "x".repeat(65),
+        "\u0003".repeat(66),
+      ]) {
+        await redis.flushdb();
+        const bad = chargeOf({ shape });
+        const good = chargeOf({ shape, points: 5 });
+        await store.take(takeOf(bad), inTime());
+        const [key = ""] = await redis.keys("*");
+        await redis.set(key, broken);
+        const [first, second, third] = await Promise.allSettled([
+          store.take(takeOf(good), inTime()),
+          store.take(takeOf([good, bad]), inTime()),
+          store.take(takeOf(good), inTime()),
+        ]);
+        expect(first).toMatchObject({ status: "fulfilled", value: { states: [{ remaining: 4 }] } });
+        expect(second).toMatchObject({ status: "rejected", reason: { reason: "STORE_UNAVAILABLE" } });
+        expect(third).toMatchObject({ status: "fulfilled", value: { states: [{ remaining: 3 }] } });
+        expect(await redis.get(key)).toBe(broken);
+      }
+    }
+  });
+
+  test("a key of another type where a bucket or request_id should be cannot be read either", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const charge = chargeOf();
+    await store.take(takeOf(charge, { requestId: "r" }), inTime());
+    const keys = await redis.keys("*");
+    expect(keys).toHaveLength(2);
+    for (const key of keys) {
+      const held = await redis.getBuffer(key);
+      await redis.del(key);
+      await redis.rpush(key, "a list");
+      await expect(store.take(takeOf(charge, { requestId: "r" }), inTime())).rejects.toMatchObject({
+        reason: "STORE_UNAVAILABLE",
+      });
+      expect(await redis.type(key)).toBe("list");
+      await redis.del(key);
+      await redis.set(key, held ?? "");
+    }
+    expect((await store.take(takeOf(charge, { requestId: "r" }), inTime())).outcome).toBe("admitted");
+  });
+
+  test("another number of shards is another place", async () => {
+    const charge = chargeOf({ points: 1, bucket: newBucket() });
+    const names = new Set<string>();
+    for (const shards of [1, 7, 64]) {
+      await redis.flushdb();
+      await createRedisBuckets(redis, { shards, budgetMs: 10_000 }).take(takeOf(charge), inTime());
+      const [key = ""] = await redis.keys("*");
+      expect(Number(/\{(\d+)\}/.exec(key)?.[1])).toBeLessThan(shards);
+      names.add(key);
+    }
+    expect(names.size).toBeGreaterThan(1);
+  });
+});

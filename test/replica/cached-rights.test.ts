@@ -1,0 +1,573 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ChangeFeed, MaybePromise } from "../../src/core/ports.ts";
+import type { KeyRecord } from "../../src/core/records.ts";
+import { migrate } from "../../src/postgres/migrate.ts";
+import { createPostgresDatabase, type PostgresDatabase } from "../../src/postgres/pool.ts";
+import { createStores, type Stores } from "../../src/postgres/stores.ts";
+import { systemClock } from "../../src/replica/lease.ts";
+import {
+  audit,
+  callerTokenRecord,
+  digest,
+  keyRecord,
+  memberFields,
+  soon,
+  unique,
+  workspaceFields,
+} from "../contract/records.ts";
+import { createDatabase, type TestDatabase } from "../support/postgres.ts";
+import { createTestReplica } from "./test-replica.ts";
+
+let testDatabase: TestDatabase;
+let database: PostgresDatabase;
+let stores: Stores;
+
+beforeAll(async () => {
+  testDatabase = await createDatabase();
+  database = createPostgresDatabase(testDatabase.url);
+  await migrate(database, soon());
+  stores = createStores(database);
+});
+
+afterAll(async () => {
+  await database.close();
+  await testDatabase.drop();
+});
+
+const noClaim = () => ({ claim: undefined, audit, deadline: soon() });
+const create = async (fields: Partial<KeyRecord> = {}, through = stores.keys) => {
+  const key = keyRecord(fields);
+  await through.create(key, noClaim());
+  return key;
+};
+const rename = (id: string, revision: number, name: string, through = stores.keys) =>
+  through.update(id, { revision, patch: { name }, ...noClaim() });
+const putWorkspace = (directory: string, plan: string, through = stores.directory) =>
+  through.putWorkspace(
+    { directory, workspaceId: "w" },
+    { sourceVersion: 0n, next: () => workspaceFields({ plan }), audit, deadline: soon() },
+  );
+const putMember = (directory: string, role: string, through = stores.directory) =>
+  through.putMember(
+    { directory, workspaceId: "w", userId: "u" },
+    { sourceVersion: 0n, next: () => memberFields({ role }), audit, deadline: soon() },
+  );
+
+const settled = async <T>(value: MaybePromise<T>): Promise<T> => value;
+
+describe("under a lease", () => {
+  test("every kind of record is read once, and then at hand without a promise", async () => {
+    const { rights, reads } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create();
+    const directory = unique("d");
+    await putWorkspace(directory, "pro");
+    await putMember(directory, "owner");
+    const token = callerTokenRecord();
+    await stores.callerTokens.create(token, { audit, deadline: soon() });
+    const all = () => [
+      rights.keyByDigest(key.digest, soon()),
+      rights.keyById(key.id, soon()),
+      rights.workspace(directory, "w", soon()),
+      rights.member(directory, "w", "u", soon()),
+      rights.callerToken(token.digest, soon()),
+    ];
+    const read = await Promise.all(all().map(settled));
+    expect(read).toEqual([
+      key,
+      key,
+      expect.objectContaining({ plan: "pro" }),
+      expect.objectContaining({ role: "owner" }),
+      token,
+    ]);
+    expect(reads()).toBe(5);
+    expect(all()).toEqual(read);
+    expect(reads()).toBe(5);
+  });
+
+  test("many who ask for one key at once cause one read", async () => {
+    const { rights, reads } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create();
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => settled(rights.keyByDigest(key.digest, soon()))),
+    );
+    expect(answers).toEqual(Array(100).fill(key));
+    expect(reads()).toBe(1);
+  });
+
+  test("no more records are kept than the bound", async () => {
+    const { rights, reads } = createTestReplica(stores, { limits: { keys: 2 } });
+    await rights.renew();
+    const keys = [await create(), await create(), await create()];
+    for (const key of [...keys, ...keys]) expect(await rights.keyByDigest(key.digest, soon())).toEqual(key);
+    expect(reads()).toBe(6);
+  });
+
+  test("what another replica changed is seen after the next renewal", async () => {
+    const other = createTestReplica(stores);
+    const { rights } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create();
+    const directory = unique("d");
+    await putWorkspace(directory, "pro");
+    await putMember(directory, "owner");
+    const token = callerTokenRecord();
+    await stores.callerTokens.create(token, { audit, deadline: soon() });
+    const all = () =>
+      Promise.all([
+        rights.keyByDigest(key.digest, soon()),
+        rights.keyById(key.id, soon()),
+        rights.workspace(directory, "w", soon()),
+        rights.member(directory, "w", "u", soon()),
+        rights.callerToken(token.digest, soon()),
+      ]);
+    const before = await all();
+    await rename(key.id, 1, "changed", other.stores.keys);
+    await putWorkspace(directory, "free", other.stores.directory);
+    await putMember(directory, "member", other.stores.directory);
+    await other.stores.callerTokens.revoke(token.id, { nowMs: 7, audit, deadline: soon() });
+    expect(await all()).toEqual(before);
+    await rights.renew();
+    expect(await all()).toMatchObject([
+      { name: "changed" },
+      { name: "changed" },
+      { plan: "free" },
+      { role: "member" },
+      { revokeTimeMs: 7 },
+    ]);
+  });
+
+  test("replicas that renew by themselves see each other's changes", async () => {
+    const replicas = [1, 2].map(() => createTestReplica(stores, { clock: systemClock, renewEveryMs: 20 }));
+    const key = await create();
+    await Promise.all(replicas.map(({ rights }) => rights.start()));
+    try {
+      const names = () =>
+        Promise.all(replicas.map(async ({ rights }) => (await rights.keyByDigest(key.digest, soon()))?.name));
+      expect(await names()).toEqual(["name", "name"]);
+      await rename(key.id, 1, "changed", replicas[0]?.stores.keys);
+      await expect.poll(names).toEqual(["changed", "changed"]);
+      await expect.poll(() => replicas.map(({ rights }) => rights.liveReplicas() >= 2)).toEqual([true, true]);
+    } finally {
+      await Promise.all(replicas.map(({ rights }) => rights.stop(soon())));
+    }
+    expect(replicas.flatMap(({ failures }) => failures)).toEqual([]);
+  });
+});
+
+describe("the lease", () => {
+  test("before the first renewal every read goes to the store and nothing is kept", async () => {
+    const { rights, reads } = createTestReplica(stores);
+    const key = await create();
+    for (let round = 0; round < 3; round++) expect(await rights.keyByDigest(key.digest, soon())).toEqual(key);
+    expect(reads()).toBe(3);
+    expect(rights.isLive()).toBe(false);
+  });
+
+  test("a read that was sent before the first renewal is not kept", async () => {
+    const { rights, holdReads, reads } = createTestReplica(stores);
+    const key = await create();
+    const hold = holdReads();
+    const early = rights.keyByDigest(key.digest, soon());
+    await rename(key.id, 1, "changed");
+    await rights.renew();
+    hold.letGo();
+    await early;
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+    expect(reads()).toBe(2);
+  });
+
+  test("lasts a second from before its renewal was sent, and then every read goes to the store", async () => {
+    const { rights, reads, clock } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create();
+    await rights.keyByDigest(key.digest, soon());
+    await rename(key.id, 1, "changed");
+    clock.pass(999);
+    expect(rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "name" });
+    clock.pass(1);
+    for (let round = 0; round < 3; round++) {
+      expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+    }
+    expect(reads()).toBe(4);
+  });
+
+  test("a renewal that took long is worth what is left of it", async () => {
+    const slow: ChangeFeed = {
+      ...stores.feed,
+      async renew(state, deadline) {
+        const renewed = await stores.feed.renew(state, deadline);
+        clock.pass(900);
+        return renewed;
+      },
+    };
+    const { rights, clock } = createTestReplica(stores, { feed: slow });
+    await rights.renew();
+    clock.pass(99);
+    expect(rights.isLive()).toBe(true);
+    clock.pass(1);
+    expect(rights.isLive()).toBe(false);
+  });
+
+  test("is void after the machine slept", async () => {
+    const { rights, clock } = createTestReplica(stores);
+    await rights.renew();
+    clock.suspend(500);
+    expect(rights.isLive()).toBe(false);
+    await rights.renew();
+    expect(rights.isLive()).toBe(true);
+  });
+
+  test("runs out when renewals fail, and the store's own errors are told then", async () => {
+    const down = new Error("no database");
+    let isDown = false;
+    const fail = async () => {
+      throw down;
+    };
+    const feed: ChangeFeed = {
+      ...stores.feed,
+      renew: (...args) => (isDown ? fail() : stores.feed.renew(...args)),
+    };
+    const keys = {
+      ...stores.keys,
+      findByDigest: (...args: Parameters<Stores["keys"]["findByDigest"]>) =>
+        isDown ? fail() : stores.keys.findByDigest(...args),
+    };
+    const { rights, clock } = createTestReplica({ ...stores, keys }, { feed });
+    await rights.renew();
+    const key = await create();
+    await rights.keyByDigest(key.digest, soon());
+    isDown = true;
+    await expect(rights.renew()).rejects.toBe(down);
+    expect(rights.keyByDigest(key.digest, soon())).toEqual(key);
+    clock.pass(1000);
+    await expect(rights.keyByDigest(key.digest, soon())).rejects.toBe(down);
+    await expect(rights.renew()).rejects.toBe(down);
+    isDown = false;
+    await rights.renew();
+    expect(await rights.keyByDigest(key.digest, soon())).toEqual(key);
+  });
+
+  test("is not extended by a renewal whose changes could not be read", async () => {
+    const failure = new Error("cut off");
+    const feed: ChangeFeed = {
+      ...stores.feed,
+      read: async () => {
+        throw failure;
+      },
+    };
+    const { rights, clock } = createTestReplica(stores, { feed });
+    await rights.renew();
+    const key = await create();
+    clock.pass(600);
+    await expect(rights.renew()).rejects.toBe(failure);
+    clock.pass(400);
+    expect(rights.isLive()).toBe(false);
+    await rename(key.id, 1, "changed");
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+  });
+
+  test("once it has lapsed, the next one begins with an empty cache", async () => {
+    const key = await create();
+    const { rights, reads, clock } = createTestReplica(stores);
+    await rights.renew();
+    await rights.keyByDigest(key.digest, soon());
+    clock.pass(999);
+    await rights.renew();
+    await rights.keyByDigest(key.digest, soon());
+    expect(reads()).toBe(1);
+    clock.pass(1000);
+    await rights.renew();
+    await rights.keyByDigest(key.digest, soon());
+    expect(reads()).toBe(2);
+  });
+
+  test.each([
+    ["a gap in the feed", { read: async () => "gap" as const }],
+    [
+      "a number lower than before, as after a restore,",
+      {
+        renew: async (...args: Parameters<ChangeFeed["renew"]>) => {
+          const { liveReplicas } = await stores.feed.renew(...args);
+          return { highest: 0n, liveReplicas };
+        },
+      },
+    ],
+  ])("%s empties the cache", async (_, broken) => {
+    let isBroken = false;
+    const feed: ChangeFeed = {
+      ...stores.feed,
+      renew: (...args) =>
+        isBroken && "renew" in broken ? broken.renew(...args) : stores.feed.renew(...args),
+      read: (...args) => (isBroken && "read" in broken ? broken.read() : stores.feed.read(...args)),
+    };
+    const key = await create();
+    const { rights } = createTestReplica(stores, { feed });
+    await rights.renew();
+    await rights.keyByDigest(key.digest, soon());
+    await rename(key.id, 1, "changed");
+    isBroken = true;
+    await rights.renew();
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+  });
+
+  test("ends when the replica stops, and its row goes", async () => {
+    const observer = createTestReplica(stores);
+    const { rights } = createTestReplica(stores);
+    await rights.renew();
+    await observer.rights.renew();
+    const before = observer.rights.liveReplicas();
+    await rights.stop(soon());
+    expect(rights.isLive()).toBe(false);
+    await observer.rights.renew();
+    expect(observer.rights.liveReplicas()).toBe(before - 1);
+  });
+
+  test("a renewal asked for while one runs is sent after it", async () => {
+    const sent: string[] = [];
+    const feed: ChangeFeed = {
+      ...stores.feed,
+      async renew(...args) {
+        sent.push("begins");
+        const renewed = await stores.feed.renew(...args);
+        sent.push("ends");
+        return renewed;
+      },
+    };
+    const { rights } = createTestReplica(stores, { feed });
+    await Promise.all([rights.renew(), rights.renew()]);
+    const running = rights.renew();
+    await expect.poll(() => sent.at(-1)).toBe("begins");
+    await Promise.all([running, rights.renew(), rights.renew()]);
+    expect(sent).toEqual(["begins", "ends", "begins", "ends", "begins", "ends"]);
+  });
+});
+
+describe("writes of this replica", () => {
+  test("are seen by every read that begins after they answered", async () => {
+    const { rights, stores: own } = createTestReplica(stores);
+    await rights.renew();
+    const unknown = digest();
+    expect(await rights.keyByDigest(unknown, soon())).toBeUndefined();
+    const key = await create({ digest: unknown }, own.keys);
+    expect(await rights.keyByDigest(unknown, soon())).toEqual(key);
+    await rights.keyById(key.id, soon());
+    await rename(key.id, 1, "changed", own.keys);
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+    expect(await rights.keyById(key.id, soon())).toMatchObject({ name: "changed" });
+    const directory = unique("d");
+    expect(await rights.workspace(directory, "w", soon())).toBeUndefined();
+    await putWorkspace(directory, "pro", own.directory);
+    expect(await rights.workspace(directory, "w", soon())).toMatchObject({ plan: "pro" });
+    expect(await rights.member(directory, "w", "u", soon())).toBeUndefined();
+    await putMember(directory, "owner", own.directory);
+    expect(await rights.member(directory, "w", "u", soon())).toMatchObject({ role: "owner" });
+    await own.directory.removeMember(
+      { directory, workspaceId: "w", userId: "u" },
+      { sourceVersion: 0n, audit, deadline: soon() },
+    );
+    expect(await rights.member(directory, "w", "u", soon())).toBeUndefined();
+  });
+
+  test("after a rotation the new secret, the old one and the one before are as the store has them", async () => {
+    const { rights, stores: own } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create({ previousDigest: digest() });
+    const next = digest();
+    const all = () =>
+      Promise.all(
+        [next, key.digest, key.previousDigest].map(
+          async (each) => (await rights.keyByDigest(each, soon()))?.digest,
+        ),
+      );
+    expect(await all()).toEqual([undefined, key.digest, key.digest]);
+    await own.keys.update(key.id, {
+      revision: 1,
+      patch: { digest: next, previousDigest: key.digest },
+      ...noClaim(),
+    });
+    expect(await all()).toEqual([next, next, undefined]);
+  });
+
+  test("a deleted workspace takes its members and bound keys out of the cache", async () => {
+    const { rights, stores: own } = createTestReplica(stores);
+    await rights.renew();
+    const directory = unique("d");
+    await putWorkspace(directory, "pro");
+    await putMember(directory, "owner");
+    const key = await create({ workspaceId: "w", api: "its-api" });
+    await rights.keyByDigest(key.digest, soon());
+    await rights.keyById(key.id, soon());
+    await rights.workspace(directory, "w", soon());
+    await rights.member(directory, "w", "u", soon());
+    await own.directory.deleteWorkspace(
+      { directory, workspaceId: "w" },
+      { apis: ["its-api"], revokeReason: "gone", nowMs: 5, audit, deadline: soon() },
+    );
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ revokeTimeMs: 5 });
+    expect(await rights.keyById(key.id, soon())).toMatchObject({ revokeTimeMs: 5 });
+    expect(await rights.workspace(directory, "w", soon())).toBeUndefined();
+    expect(await rights.member(directory, "w", "u", soon())).toBeUndefined();
+  });
+
+  test("a revoked caller token is dead at once", async () => {
+    const { rights, stores: own } = createTestReplica(stores);
+    await rights.renew();
+    const token = callerTokenRecord();
+    expect(await rights.callerToken(token.digest, soon())).toBeUndefined();
+    await own.callerTokens.create(token, { audit, deadline: soon() });
+    expect(await rights.callerToken(token.digest, soon())).toEqual(token);
+    await own.callerTokens.revoke(token.id, { nowMs: 5, audit, deadline: soon() });
+    expect(await rights.callerToken(token.digest, soon())).toMatchObject({ revokeTimeMs: 5 });
+  });
+
+  test("a write whose answer was lost is seen as well: it may have happened", async () => {
+    const lost = new Error("the answer was lost");
+    const keys = {
+      ...stores.keys,
+      async update(...args: Parameters<Stores["keys"]["update"]>) {
+        await stores.keys.update(...args);
+        throw lost;
+      },
+    };
+    const { rights, stores: own } = createTestReplica({ ...stores, keys });
+    await rights.renew();
+    const key = await create();
+    await rights.keyByDigest(key.digest, soon());
+    await expect(rename(key.id, 1, "changed", own.keys)).rejects.toBe(lost);
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+  });
+});
+
+describe("a read under way while its record changes", () => {
+  test.each(["this replica", "another replica"])(
+    "by %s answers who waited before, and is neither kept nor joined",
+    async (who) => {
+      const { rights, stores: own, holdReads, reads } = createTestReplica(stores);
+      await rights.renew();
+      const key = await create();
+      await rights.renew();
+      const hold = holdReads();
+      const before = rights.keyByDigest(key.digest, soon());
+      await expect.poll(reads).toBe(1);
+      if (who === "this replica") await rename(key.id, 1, "changed", own.keys);
+      else {
+        await rename(key.id, 1, "changed");
+        await rights.renew();
+      }
+      const after = rights.keyByDigest(key.digest, soon());
+      expect(reads()).toBe(2);
+      hold.letGo();
+      expect((await before)?.id).toBe(key.id);
+      expect(await after).toMatchObject({ name: "changed" });
+      expect(rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+    },
+  );
+
+  test("is not kept when it ends after a later one either", async () => {
+    const { rights, stores: own, holdReads, reads } = createTestReplica(stores);
+    await rights.renew();
+    const directory = unique("d");
+    await putWorkspace(directory, "pro");
+    const hold = holdReads();
+    const before = rights.workspace(directory, "w", soon());
+    await expect.poll(reads).toBe(1);
+    hold.noMore();
+    await putWorkspace(directory, "free", own.directory);
+    expect(await rights.workspace(directory, "w", soon())).toMatchObject({ plan: "free" });
+    hold.letGo();
+    await before;
+    expect(rights.workspace(directory, "w", soon())).toMatchObject({ plan: "free" });
+  });
+
+  test("is not kept when the whole cache was emptied meanwhile", async () => {
+    const key = await create();
+    const { rights, holdReads, clock, reads } = createTestReplica(stores);
+    await rights.renew();
+    const hold = holdReads();
+    const before = rights.keyByDigest(key.digest, soon());
+    clock.pass(1000);
+    await rights.renew();
+    hold.letGo();
+    await before;
+    await rights.keyByDigest(key.digest, soon());
+    expect(reads()).toBe(2);
+  });
+});
+
+describe("what is not there", () => {
+  test("is remembered, until another replica makes it", async () => {
+    const { rights, reads } = createTestReplica(stores);
+    await rights.renew();
+    const key = keyRecord();
+    expect(await rights.keyByDigest(key.digest, soon())).toBeUndefined();
+    expect(rights.keyByDigest(key.digest, soon())).toBeUndefined();
+    expect(reads()).toBe(1);
+    await stores.keys.create(key, noClaim());
+    await rights.renew();
+    expect(await rights.keyByDigest(key.digest, soon())).toEqual(key);
+  });
+
+  test("is remembered of few, and pushes no record out", async () => {
+    const { rights, reads } = createTestReplica(stores, { limits: { missing: 10, keys: 10 } });
+    await rights.renew();
+    const key = await create();
+    await rights.keyByDigest(key.digest, soon());
+    const junk = Array.from({ length: 50 }, digest);
+    for (const each of junk) await rights.keyByDigest(each, soon());
+    expect(rights.keyByDigest(key.digest, soon())).toEqual(key);
+    expect(rights.keyByDigest(junk[49] ?? "", soon())).toBeUndefined();
+    const before = reads();
+    await rights.keyByDigest(junk[0] ?? "", soon());
+    expect(reads()).toBe(before + 1);
+  });
+});
+
+describe("a flood", () => {
+  test("of made-up keys is refused beyond the bound, and keys found before are still read", async () => {
+    const { rights, clock, holdReads, reads } = createTestReplica(stores, { limits: { lookups: 8 } });
+    await rights.renew();
+    const key = await create();
+    const directory = unique("d");
+    await putWorkspace(directory, "pro");
+    await rights.keyByDigest(key.digest, soon());
+    // With an empty cache the known key has to be read again.
+    clock.pass(1000);
+    await rights.renew();
+    const hold = holdReads();
+    const flood = Promise.allSettled(
+      Array.from({ length: 100 }, async () => rights.keyByDigest(digest(), soon())),
+    );
+    const known = rights.keyByDigest(key.digest, soon());
+    const other = rights.workspace(directory, "w", soon());
+    expect(reads()).toBe(1 + 6 + 1 + 1);
+    hold.letGo();
+    const results = await flood;
+    expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(6);
+    const refused = results.filter(({ status }) => status === "rejected");
+    expect(refused).toEqual(
+      Array(94).fill({
+        status: "rejected",
+        reason: expect.objectContaining({ code: "resource_exhausted", reason: "LOOKUPS_EXHAUSTED" }),
+      }),
+    );
+    expect(await known).toEqual(key);
+    expect(await other).toMatchObject({ plan: "pro" });
+  });
+});
+
+describe("deadlines", () => {
+  test("each waits by his own: the impatient one fails, the patient one has the answer of the same read", async () => {
+    const { rights, holdReads, reads } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create();
+    const hold = holdReads();
+    const impatient = rights.keyByDigest(key.digest, performance.now() + 30);
+    const patient = rights.keyByDigest(key.digest, soon());
+    await expect(impatient).rejects.toMatchObject({ code: "unavailable", reason: "STORE_UNAVAILABLE" });
+    hold.letGo();
+    expect(await patient).toEqual(key);
+    expect(reads()).toBe(1);
+  });
+});
