@@ -30,7 +30,7 @@ export interface EmbeddedOptions {
    * has returned is begun anew by the next.
    */
   readonly prepare: (database: EmbeddedDatabase, folder: { isNew: boolean }) => Promise<void>;
-  /** Calls in the queue; beyond it, RESOURCE_EXHAUSTED at once. Default 1000. */
+  /** Calls in the queue; beyond it, RESOURCE_EXHAUSTED at once. Default 4000. */
   readonly maxWaiting?: number;
 }
 
@@ -59,7 +59,7 @@ export async function openEmbedded(folder: string, options: EmbeddedOptions): Pr
         cause,
       });
     });
-    const database = serialised(client, { maxWaiting: options.maxWaiting ?? 1000, onClosed: lock.release });
+    const database = serialised(client, { maxWaiting: options.maxWaiting ?? 4000, onClosed: lock.release });
     await options.prepare(database, { isNew }).catch(async (error: unknown) => {
       await client.close();
       throw error;

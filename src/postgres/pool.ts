@@ -7,7 +7,7 @@ import type { Database } from "./database.ts";
 export interface PostgresOptions {
   /** How many at most; default 10. */
   readonly connections?: number;
-  /** How many calls may wait for one; beyond it, RESOURCE_EXHAUSTED at once. Default 1000. */
+  /** How many calls may wait for one; beyond it, RESOURCE_EXHAUSTED at once. Default 4000. */
   readonly maxWaiting?: number;
   /** Shown in pg_stat_activity; default "tollgate". */
   readonly applicationName?: string;
@@ -28,7 +28,7 @@ export interface PostgresDatabase extends Database {
  */
 export function createPostgresDatabase(url: string, options: PostgresOptions = {}): PostgresDatabase {
   checkUrl(url);
-  const { connections = 10, maxWaiting = 1000, applicationName = "tollgate" } = options;
+  const { connections = 10, maxWaiting = 4000, applicationName = "tollgate" } = options;
   const idle: PostgresConnection[] = [];
   const all = new Set<PostgresConnection>();
   const waiting = new Set<Waiter>();

@@ -133,17 +133,24 @@ function reconnectDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** (attempt - 1), 2000) * (0.75 + Math.random() / 4);
 }
 
+/** Redis's own word follows: it tells a wrong password from a missing one, and never repeats it. */
 function startError(cause: Error, shown: string): TollgateError {
-  const refused = /^(NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|invalid password|invalid DB index|DB index))/;
-  return refused.test(cause.message)
-    ? new TollgateError("failed_precondition", `REDIS_URL (${shown}): Redis refuses: ${cause.message}`, {
-        reason: "REDIS_REFUSED",
-        cause,
-      })
-    : new TollgateError("unavailable", `REDIS_URL (${shown}): cannot be reached: ${cause.message}`, {
-        reason: "REDIS_UNREACHABLE",
-        cause,
-      });
+  const [problem, reason] = startProblem(cause.message);
+  const code = reason === "REDIS_REFUSED" ? "failed_precondition" : "unavailable";
+  return new TollgateError(code, `REDIS_URL (${shown}): ${problem} (${cause.message})`, { reason, cause });
+}
+
+function startProblem(message: string): readonly [problem: string, reason: string] {
+  if (message.startsWith("NOAUTH")) {
+    return ["Redis asks for a password; write it into the URL: redis://:password@host:port", "REDIS_REFUSED"];
+  }
+  if (/^(WRONGPASS|ERR (AUTH|invalid password))/.test(message)) {
+    return ["Redis takes another user or password than the URL has", "REDIS_REFUSED"];
+  }
+  if (/^(NOPERM|ERR (invalid DB index|DB index))/.test(message)) {
+    return ["Redis does not allow what Tollgate needs", "REDIS_REFUSED"];
+  }
+  return ["Redis cannot be reached", "REDIS_UNREACHABLE"];
 }
 
 function parseInfo(info: string): ReadonlyMap<string, string> {

@@ -51,7 +51,7 @@ const defaultLimits: CacheLimits = {
   members: 100_000,
   callerTokens: 1000,
   missing: 10_000,
-  lookups: 256,
+  lookups: 1000,
 };
 
 /** Further behind than this, beginning anew costs less than catching up. */

@@ -1,11 +1,12 @@
 import { parseTimeout as parseConnectTimeout } from "@connectrpc/connect/protocol-connect";
 import { parseTimeout as parseGrpcTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { Deadline } from "../core/ports.ts";
+import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import type { Call } from "./call.ts";
 import { isHot } from "./method.ts";
 
-/** How long a call may take where its caller sets no timeout, in milliseconds. */
-const DEFAULT_TIMEOUT_MS = { hot: 1000, other: 5000 };
+/** How long a call may take where its caller sets no timeout, in milliseconds. A BatchCheck may be 100 Checks. */
+const DEFAULT_TIMEOUT_MS = { hot: 2000, other: 5000 };
 
 /** A caller's own timeout counts up to this. */
 const MAX_TIMEOUT_MS = { hot: 10_000, other: 60_000 };
@@ -15,7 +16,7 @@ const MAX_TIMEOUT_MS = { hot: 10_000, other: 60_000 };
  * Authentication and the work share it.
  */
 export function deadlineFor(call: Call, start: Deadline): Deadline {
-  const kind = isHot(call.method) ? "hot" : "other";
+  const kind = isHot(call.method) && call.method !== AuthorizationService.method.batchCheck ? "hot" : "other";
   const timeoutMs = timeoutOf(call) ?? DEFAULT_TIMEOUT_MS[kind];
   return start + Math.min(timeoutMs, MAX_TIMEOUT_MS[kind]);
 }

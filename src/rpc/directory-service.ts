@@ -16,7 +16,7 @@ export function createDirectoryService(directory: Directory): ServiceImpl<typeof
           directory: workspace.directory,
           workspaceId: workspace.id,
           ...workspaceChange(workspace, updateMask),
-          sourceVersion: storable(sourceVersion),
+          sourceVersion,
         },
         caller,
         deadline,
@@ -63,7 +63,7 @@ export function createDirectoryService(directory: Directory): ServiceImpl<typeof
           workspaceId: member.workspaceId,
           userId: member.userId,
           ...memberChange(member, updateMask),
-          sourceVersion: storable(sourceVersion),
+          sourceVersion,
         },
         caller,
         deadline,
@@ -103,7 +103,7 @@ export function createDirectoryService(directory: Directory): ServiceImpl<typeof
           directory: request.directory,
           workspaceId: request.workspaceId,
           userId: request.userId,
-          sourceVersion: storable(request.sourceVersion),
+          sourceVersion: request.sourceVersion,
         },
         caller,
         deadline,
@@ -111,12 +111,4 @@ export function createDirectoryService(directory: Directory): ServiceImpl<typeof
       return {};
     },
   };
-}
-
-const MAX_INT64 = 2n ** 63n - 1n;
-
-/** The stores keep versions as signed 64 bit numbers. */
-function storable(sourceVersion: bigint): bigint {
-  if (sourceVersion > MAX_INT64) throw invalidField("source_version", `must be at most ${MAX_INT64}`);
-  return sourceVersion;
 }

@@ -268,12 +268,6 @@ const refused: [string, DescMethodUnary, JsonObject, string][] = [
     "workspace.features",
   ],
   [
-    "a version above int64",
-    directory.putWorkspace,
-    { workspace: { id: "w1" }, sourceVersion: "9223372036854775808" },
-    "source_version",
-  ],
-  [
     "a member's unknown path",
     directory.putMember,
     { member: memberAnswer, updateMask: "plan" },
