@@ -4,14 +4,30 @@ import type { Route } from "./route-table.ts";
 import { isParameter } from "./route-template.ts";
 
 export function routeChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyChange[] {
-  const { dropped, added, kept } = compareMaps(byRequests(before), byRequests(after));
+  const [were, are] = [byRequests(before), byRequests(after)];
+  const { dropped, added, kept } = compareMaps(were, are);
   return [
     ...dropped.map(
-      (request): PolicyChange => ({ kind: "takes", about: request, message: "is no route any more" }),
+      (request): PolicyChange => ({
+        kind: "takes",
+        about: spelled(were.get(request), request),
+        message: "is no route any more",
+      }),
     ),
-    ...added.map((request): PolicyChange => ({ kind: "gives", about: request, message: "is a new route" })),
-    ...kept.flatMap(({ name, old, now }) => oneRoute(name, old, now)),
+    ...added.map(
+      (request): PolicyChange => ({
+        kind: "gives",
+        about: spelled(are.get(request), request),
+        message: "is a new route",
+      }),
+    ),
+    ...kept.flatMap(({ name, old, now }) => oneRoute(spelled(now, name), old, now)),
   ];
+}
+
+/** As its file has it, with the base path. */
+function spelled(route: Route | undefined, request: string): string {
+  return route === undefined ? request : `${route.method} /${route.segments.join("/")}`;
 }
 
 /** By method and whole path, so that a moved base path shows; parameters by their places, not their names. */

@@ -204,8 +204,8 @@ const ROWS: readonly Row[] = [
     "a route's location",
     ", location: path.shop",
     "",
-    ["gives GET /shops/:/items: no longer names a location by segment 2"],
-    ["takes GET /shops/:/items: now names a location by segment 2"],
+    ["gives GET /shops/:shop/items: no longer names a location by segment 2"],
+    ["takes GET /shops/:shop/items: now names a location by segment 2"],
   ],
   [
     "a route's workspace",
