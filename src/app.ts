@@ -183,11 +183,12 @@ async function openApp(
   });
   const address = await listener.listen(config.listen);
   const url = address.kind === "tcp" ? `http://${addressText(address)}` : addressText(address);
-  print(storesLine(config));
-  print(`tollgate ready ${url}`);
+  const lines = [storesLine(config), `tollgate ready ${url}`];
   if (config.databaseUrl === undefined && existsSync(quickStartFiles(config.dataDir).tokenFile)) {
-    print(`\n${quickStart({ url, ...quickStartFiles(config.dataDir) })}`);
+    lines.push("", quickStart({ url, ...quickStartFiles(config.dataDir) }));
   }
+  // At once: who waits for the ready line can read what follows it.
+  print(lines.join("\n"));
 
   return {
     address,

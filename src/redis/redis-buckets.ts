@@ -43,11 +43,15 @@ export interface RedisBuckets extends BucketStore {
   prepare(): Promise<void>;
 }
 
+/** Timers of a machine that has time wake within this of their hour. */
+const PUNCTUAL_MS = 2;
+
 /** The best of so many readings counts. */
 const CLOCK_READINGS = 5;
 
 interface Waiting {
   readonly request: TakeRequest;
+  readonly callerDeadline: Deadline;
   /** The caller's; once it is sent, the budget's where that is sooner. */
   deadline: Deadline;
   readonly resolve: (answer: TakeAnswer) => void;
@@ -194,6 +198,7 @@ export function createRedisBuckets(
       return new Promise((resolve, reject) => {
         enqueue({
           request,
+          callerDeadline: deadline,
           deadline,
           resolve,
           reject,
@@ -211,16 +216,27 @@ function fail(waiting: Waiting, cause: Error): void {
   waiting.reject(storeUnavailable("redis", cause));
 }
 
-/** Fails each of the batch that has no answer at its deadline. Answers what ends the watch. */
+/**
+ * Fails each of the batch that has no answer at its deadline. Answers what ends the watch.
+ *
+ * A watch that wakes late itself says that the machine stood still, or had no processor to spare, and then
+ * Redis had as little: its takes get as much longer, up to their caller's deadline. On a machine that has
+ * time this adds nothing.
+ */
 function failWhenDue(batch: readonly Waiting[]): () => void {
   let timer: NodeJS.Timeout | undefined;
   let ended = false;
   const watch = (): void => {
     const open = batch.filter(({ settled }) => !settled);
     if (ended || open.length === 0) return;
-    const next = Math.min(...open.map(({ deadline }) => deadline));
-    // Then a turn later: a reply that came in meanwhile, while this process was busy, is read first.
-    timer = setTimeout(() => setImmediate(failDue), Math.max(1, Math.ceil(next - performance.now())));
+    const due = Math.min(...open.map(({ deadline }) => deadline));
+    const wakeMs = performance.now() + Math.max(1, Math.ceil(due - performance.now()));
+    timer = setTimeout(() => {
+      const lateMs = performance.now() - wakeMs;
+      if (lateMs > PUNCTUAL_MS) prolong(open, lateMs);
+      // Then a turn later: a reply that came in meanwhile, while this process was busy, is read first.
+      setImmediate(failDue);
+    }, wakeMs - performance.now());
   };
   const failDue = (): void => {
     if (ended) return;
@@ -235,4 +251,12 @@ function failWhenDue(batch: readonly Waiting[]): () => void {
     ended = true;
     clearTimeout(timer);
   };
+}
+
+/** From now: what came before was not Redis's time. */
+function prolong(batch: readonly Waiting[], byMs: number): void {
+  const untilMs = performance.now() + byMs;
+  for (const waiting of batch) {
+    waiting.deadline = Math.min(waiting.callerDeadline, Math.max(waiting.deadline, untilMs));
+  }
 }

@@ -5,6 +5,9 @@ import { startRedis } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
 
+/** These tests are about what is decided, not about when: other tests have the machine busy meanwhile. */
+const PATIENT = "2s";
+
 let drop: () => Promise<void>;
 let stopRedis: () => Promise<void>;
 let servers: TollgateProcess[];
@@ -15,7 +18,7 @@ beforeAll(async () => {
   drop = database.drop;
   const redis = await startRedis();
   stopRedis = redis.stop;
-  const env = { DATABASE_URL: database.url, REDIS_URL: redis.url };
+  const env = { DATABASE_URL: database.url, REDIS_URL: redis.url, TOLLGATE_POINTS_BUDGET: PATIENT };
   await runTollgate(["migrate"], { env });
   servers = await Promise.all([1, 2, 3].map(() => startTollgate({ env })));
   calls = servers.map((server) => createJsonApi(server.url, server.adminToken));

@@ -12,6 +12,9 @@ import { redisUrl } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
 
+/** These tests are about what is decided, not about when: other tests have the machine busy meanwhile. */
+const PATIENT = "2s";
+
 /** The same on the embedded default and on Postgres and Redis. */
 describe.each(["embedded", "Postgres and Redis"])("the service on %s", (stores) => {
   let server: TollgateProcess;
@@ -23,7 +26,7 @@ describe.each(["embedded", "Postgres and Redis"])("the service on %s", (stores) 
     if (stores !== "embedded") {
       const database = await createDatabase();
       drop = database.drop;
-      env = { DATABASE_URL: database.url, REDIS_URL: redisUrl() };
+      env = { DATABASE_URL: database.url, REDIS_URL: redisUrl(), TOLLGATE_POINTS_BUDGET: PATIENT };
       await runTollgate(["migrate"], { env });
     }
     server = await startTollgate({ env });
