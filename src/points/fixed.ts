@@ -1,3 +1,4 @@
+import { MOST_POINTS } from "./bounds.ts";
 import type { Instant, Shape } from "./shape.ts";
 
 /** One window: when it started, and the points charged in it. 0 points: none was started. */
@@ -36,8 +37,8 @@ export const fixed: Shape<FixedSpent> = {
   charge(spent, at, cost) {
     const points = counted(spent, at);
     return points === 0
-      ? { startUs: at.nowUs, points: cost }
-      : { startUs: spent.startUs, points: points + cost };
+      ? { startUs: at.nowUs, points: Math.min(cost, MOST_POINTS) }
+      : { startUs: spent.startUs, points: Math.min(points + cost, MOST_POINTS) };
   },
 };
 

@@ -1,3 +1,4 @@
+import { LONGEST_DEBT_US } from "./bounds.ts";
 import type { Instant, Shape } from "./shape.ts";
 
 /** How far the bucket was drained by its last charge, in points × the window's microseconds. */
@@ -45,7 +46,8 @@ export const gcra: Shape<GcraSpent> = {
   },
 
   charge(spent, at, cost) {
-    return { atUs: at.nowUs, level: levelNow(spent, at) + cost * at.windowUs, rate: at.points };
+    const level = Math.min(levelNow(spent, at) + cost * at.windowUs, at.points * LONGEST_DEBT_US);
+    return { atUs: at.nowUs, level, rate: at.points };
   },
 };
 

@@ -8,7 +8,7 @@ export interface Instant {
 
 /**
  * How a limit counts: pure functions over what a bucket has `Spent`. `at.nowUs` never lies before the
- * last charge. Sums are exact below 2^53.
+ * last charge. How far what is spent goes above the points is bounded: see bounds.ts.
  */
 export interface Shape<Spent> {
   /** Of a bucket that was never charged. */

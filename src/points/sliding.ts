@@ -1,3 +1,4 @@
+import { MOST_POINTS } from "./bounds.ts";
 import type { Instant, Shape } from "./shape.ts";
 
 /**
@@ -58,9 +59,10 @@ export const sliding: Shape<SlidingSpent> = {
     const subs = counting(spent, at);
     const last = subs.at(-1);
     if (last === undefined || at.nowUs >= last.firstUs + subWindowUs(at.windowUs)) {
-      return [...subs, { firstUs: at.nowUs, lastUs: at.nowUs, points: cost }];
+      return [...subs, { firstUs: at.nowUs, lastUs: at.nowUs, points: Math.min(cost, MOST_POINTS) }];
     }
-    return [...subs.slice(0, -1), { ...last, lastUs: at.nowUs, points: last.points + cost }];
+    const points = Math.min(last.points + cost, MOST_POINTS);
+    return [...subs.slice(0, -1), { ...last, lastUs: at.nowUs, points }];
   },
 };
 

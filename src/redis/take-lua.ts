@@ -1,3 +1,5 @@
+import { LONGEST_DEBT_US, MOST_POINTS } from "../points/bounds.ts";
+
 /** `clock`: a Lua expression for the time in whole microseconds. */
 export function takeLua(clock: string): string {
   return `
@@ -6,6 +8,8 @@ export function takeLua(clock: string): string {
 -- Why a script: a take reads its buckets, decides, and writes them, and nothing may come between. Why one
 -- script for many takes: most of the cost of a call is the call. It decodes all, decides all in order (so
 -- that a later take sees what an earlier one charged), and then writes: what fails, fails before a write.
+-- So nothing that is written may be beyond what a command takes: what a bucket holds is bounded when it is
+-- read, and when it is charged.
 --
 -- KEYS: each bucket and each remembered request_id that the takes name, once.
 -- ARGV[1]: the limits, one after another. All numbers are little-endian; d: a double, times in whole us:
@@ -39,6 +43,9 @@ local max, min, floor, ceil, format = math.max, math.min, math.floor, math.ceil,
 local SLIDING, BUCKET = 1, 3
 local ENFORCE, PEEK, RECORD = 0, 1, 2
 local ADMITTED, EXCEEDED, BLOCKED, LATE, REUSED, UNREADABLE = 0, 1, 2, 3, 4, 5
+-- Any time that is read is at most this (the year 2255): those that follow from it Redis takes, too.
+local LATEST = 2 ^ 53
+local LONGEST_DEBT, MOST_POINTS = ${LONGEST_DEBT_US}, ${MOST_POINTS}
 local SHORT_HEADER, SLIDING_HEADER, SUB = 49, 65, 24
 
 local limits, position = {}, 1
@@ -50,6 +57,8 @@ while position <= #ARGV[1] do
   -- What a point is in the shape's own units.
   limit.unit = limit.shape == BUCKET and limit.window or 1
   limit.capacity = limit.points * limit.unit
+  -- The most that a bucket, or a sub-window, holds.
+  limit.most = limit.shape == BUCKET and limit.points * LONGEST_DEBT or MOST_POINTS
   limits[#limits + 1] = limit
 end
 
@@ -64,7 +73,7 @@ if #missing > 0 and call('EXISTS', unpack(missing)) > 0 then
   end
 end
 
--- Whether what was read can be a state: whole numbers from 0 up, none beyond any level (nor NaN).
+-- Whether what was read can be a state: whole numbers from 0 up, none beyond any level (1.4e24; nor NaN).
 local function plausible(a, b, c, d, e)
   local sum = a + b + c + d + e
   return sum < 1e30 and sum % 1 == 0 and min(a, b, c, d, e) >= 0
@@ -74,7 +83,7 @@ end
 local function loadSliding(b, raw, limit)
   if #raw < SLIDING_HEADER or (#raw - SLIDING_HEADER) % SUB ~= 0 then return false end
   local total, head, first, last, points = unpacked('<ddddd', raw, 26)
-  if not plausible(total, head, first, last, points) then return false end
+  if not plausible(total, head, first, last, points) or max(first, last) > LATEST then return false end
   if head <= SLIDING_HEADER or head > #raw + 1 or (head - SLIDING_HEADER - 1) % SUB ~= 0 then return false end
   local window, now = limit.window, b.now
   if points == 0 or last + window <= now then
@@ -100,7 +109,10 @@ end
 local function decode(raw, limit)
   if #raw < SHORT_HEADER then return false end
   local shape, last, block, expiry, start, points, rate = unpacked('<Bdddddd', raw)
-  if shape ~= limit.shape or not plausible(last, block, expiry, start, points) then return false end
+  if shape ~= limit.shape or not plausible(last, block, expiry, start, points)
+    or max(last, block, expiry, start) > LATEST then
+    return false
+  end
   -- Each field that comes later stands here too: a table that grows is filled anew.
   local b = {
     now = last > clock and last or clock, block = block, expiry = expiry, amount = 0, certain = 0,
@@ -111,7 +123,8 @@ local function decode(raw, limit)
   if #raw ~= SHORT_HEADER or not plausible(rate, 0, 0, 0, 0) then return false end
   local amount = 0
   if shape == BUCKET then
-    amount = max(0, points - (b.now - start) * rate)
+    -- No charge leaves more than that; without a rate nothing would flow back.
+    amount = min(max(0, points - (b.now - start) * rate), rate * LONGEST_DEBT)
   elseif b.now < start + limit.window then
     amount = points
   end
@@ -186,14 +199,18 @@ end
 local function charge(b, limit, cost)
   local now = b.now
   if limit.shape == SLIDING then
+    local before = 0
     if b.last and now < b.first + limit.span then
-      b.last, b.points = now, b.points + cost
+      before = b.points
+      b.last = now
     else
       -- At most once a batch: what begins now takes in all that follows.
       if b.last then b.closed = {first = b.first, last = b.last, points = b.points} end
-      b.first, b.last, b.points = now, now, cost
+      b.first, b.last = now, now
     end
-    b.amount, b.certain = b.amount + cost, b.certain + cost
+    b.points = min(before + cost, limit.most)
+    local added = b.points - before
+    b.amount, b.certain = b.amount + added, b.certain + added
   else
     local amount = b.amount
     if limit.shape == BUCKET then
@@ -201,7 +218,7 @@ local function charge(b, limit, cost)
     elseif amount == 0 then
       b.start = now
     end
-    amount = amount + cost * limit.unit
+    amount = min(amount + cost * limit.unit, limit.most)
     b.points, b.amount, b.certain = amount, amount, amount
   end
 end

@@ -12,7 +12,7 @@ import type {
 /** A store whose clock the suite sets. */
 export interface BucketStoreSubject {
   readonly store: BucketStore;
-  /** Sets the store's clock, in whole or fractional milliseconds; back, too. Any time from 0 to a day. */
+  /** Sets the store's clock, in whole or fractional milliseconds; back, too. Any time from 0 to 20 years. */
   setClock(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -27,6 +27,9 @@ export interface ChargeOptions {
 }
 
 const MINUTE = 60_000;
+const DAY = 1440 * MINUTE;
+/** The most that one charge can cost: it is a uint32 on the wire. */
+const LARGEST = 2 ** 32 - 1;
 const shapes: readonly LimitShape[] = ["sliding", "fixed", "bucket"];
 let bucketCount = 0;
 
@@ -141,8 +144,7 @@ export function bucketStoreContract(name: string, createSubject: () => Promise<B
       });
 
       test("a cost equal to the points fits an unused bucket", async () => {
-        const largest = 2 ** 32 - 1;
-        const charge = chargeOf({ shape, points: largest, cost: largest });
+        const charge = chargeOf({ shape, points: LARGEST, cost: LARGEST });
         expect(await stateAt(1000, charge)).toMatchObject({ outcome: "admitted", remaining: 0 });
         expect(await stateAt(1000, pointsOf(charge, 1))).toMatchObject({ outcome: "exceeded" });
       });
@@ -432,9 +434,70 @@ export function bucketStoreContract(name: string, createSubject: () => Promise<B
           remaining: 2,
         });
       });
+
+      test("records of any size leave the bucket readable, and its points come back within ten years", async () => {
+        // The last is what some two million charges of the largest cost come to.
+        for (const cost of [LARGEST, 2 ** 53]) {
+          const charge = chargeOf({ shape, points: 1, windowMs: 30 * DAY, blockMs: 30 * DAY, cost });
+          for (let call = 0; call < 3; call++) {
+            expect(await stateAt(1000, charge, { mode: "record", requestId: `r${call}` })).toMatchObject({
+              outcome: "admitted",
+              remaining: 0,
+              blockedMs: 30 * DAY,
+            });
+          }
+          const one = pointsOf(charge, 1);
+          const { outcome, retryAfterMs } = await stateAt(1000 + 30 * DAY, one, { mode: "peek" });
+          expect(outcome).toBe(shape === "bucket" ? "exceeded" : "admitted");
+          expect(retryAfterMs).toBe(shape === "bucket" ? (3650 - 30) * DAY : 0);
+          expect(await stateAt(1000 + 30 * DAY + retryAfterMs, one)).toMatchObject({
+            outcome: "admitted",
+            remaining: 0,
+            resetMs: 30 * DAY,
+          });
+        }
+      });
+
+      test("a hundred records of the largest cost charge, and each that is beside them is unharmed", async () => {
+        await subject.setClock(1000);
+        const stranger = chargeOf({ shape, points: 5 });
+        const huge = chargeOf({ shape, points: 100, windowMs: 30 * DAY, cost: LARGEST });
+        for (let batch = 0; batch < 4; batch++) {
+          const [before, ...answers] = await Promise.all([
+            subject.store.take(takeOf(stranger), inTime()),
+            ...Array.from({ length: 25 }, () =>
+              subject.store.take(takeOf(huge, { mode: "record" }), inTime()),
+            ),
+          ]);
+          expect(before).toMatchObject({ outcome: "admitted", states: [{ remaining: 4 - batch }] });
+          for (const answer of answers) {
+            expect(answer).toMatchObject({ outcome: "admitted", states: [{ remaining: 0 }] });
+          }
+        }
+        expect(await stateAt(1000, stranger)).toMatchObject({ outcome: "admitted", remaining: 0 });
+      });
+
+      test("what was recorded on a plan of many points is bounded when one of few is charged", async () => {
+        const charge = chargeOf({ shape, points: 1, windowMs: 30 * DAY, cost: 1 });
+        const rich = { ...charge, points: LARGEST, cost: LARGEST };
+        for (let call = 0; call < 3; call++) await at(1000, rich, { mode: "record" });
+        const { resetMs } = await stateAt(1000, charge, { mode: "record" });
+        expect(resetMs).toBe((shape === "bucket" ? 3650 : 30) * DAY);
+        expect(await stateAt(1000 + resetMs, charge)).toMatchObject({ outcome: "admitted", remaining: 0 });
+      });
     }
 
     describe("sliding:", () => {
+      test("small charges beside ones beyond measure count to the point", async () => {
+        const charge = chargeOf({ points: 5 });
+        await at(1000, { ...charge, cost: 2 ** 53 }, { mode: "record" });
+        for (const ms of [3000, 5000, 7000]) await at(ms, charge, { mode: "record" });
+        expect(await stateAt(61_000, charge)).toMatchObject({ outcome: "admitted", remaining: 1 });
+        expect(await stateAt(63_000, charge)).toMatchObject({ outcome: "admitted", remaining: 1 });
+        expect(await stateAt(67_000, charge)).toMatchObject({ outcome: "admitted", remaining: 2 });
+        expect(await stateAt(128_000, charge)).toMatchObject({ outcome: "admitted", remaining: 4 });
+      });
+
       test("charges a window apart do not count together, and closer ones do", async () => {
         const charge = chargeOf({ points: 1 });
         expect((await at(1000, charge)).outcome).toBe("admitted");

@@ -9,7 +9,9 @@ import { chargeOf, inTime, newBucket, takeOf } from "../contract/bucket-store.ts
 import { createSetClockBuckets, type SetClockBuckets } from "../redis/set-clock.ts";
 import { redisUrl } from "../support/redis.ts";
 
-const windowsMs = [1, 59, 60, 61, 1000, 7777, 60_000, 3_600_000];
+const DAY = 86_400_000;
+/** Up to the longest that a policy can state. */
+const windowsMs = [1, 59, 60, 61, 1000, 7777, 60_000, 3_600_000, 30 * DAY];
 
 interface LimitPlan {
   readonly shape: LimitShape;
@@ -26,6 +28,8 @@ interface TakePlan {
   readonly plan: 0 | 1;
   readonly subject: 0 | 1;
   readonly mode: PointsMode;
+  /** What it costs in mode record, instead of twice the share; 0: that. */
+  readonly recorded: number;
   readonly requestId: string;
 }
 
@@ -39,7 +43,7 @@ interface TurnPlan {
 const limitPlan: fc.Arbitrary<LimitPlan> = fc.record({
   shape: fc.constantFrom<LimitShape>("sliding", "fixed", "bucket"),
   windowMs: fc.constantFrom(...windowsMs),
-  blockMs: fc.constantFrom(0, 0, 1, 500, 60_000),
+  blockMs: fc.constantFrom(0, 0, 1, 500, 60_000, 30 * DAY),
   points: fc.tuple(points(), points()),
 });
 
@@ -56,13 +60,15 @@ const takePlan: fc.Arbitrary<TakePlan> = fc.record({
   plan: fc.constantFrom<0 | 1>(0, 0, 0, 1),
   subject: fc.constantFrom<0 | 1>(0, 0, 1),
   mode: fc.constantFrom<PointsMode>("enforce", "enforce", "enforce", "peek", "record"),
+  // The largest of one charge, and what many of those come to.
+  recorded: fc.constantFrom(0, 0, 0, 2 ** 32 - 1, 2 ** 39 + 1, 2 ** 53),
   requestId: fc.constantFrom("", "", "a", "b"),
 });
 
 const turnPlan: fc.Arbitrary<TurnPlan> = fc.record({
   step: fc.oneof(
     fc.integer({ min: -1000, max: 300 }),
-    fc.constantFrom(0, 0, 8, 16, 17, 500, 983, 984, 1000, 2000, 20_000),
+    fc.constantFrom(0, 0, 8, 16, 17, 500, 983, 984, 1000, 2000, 20_000, 130_000),
   ),
   extraUs: fc.constantFrom(0, 0, 1, -1, 333),
   takes: fc.array(takePlan, { minLength: 1, maxLength: 6 }),
@@ -130,7 +136,8 @@ describe("the Redis script decides as the in-process buckets do", () => {
       const share = take.costs[(index - take.first + limits.length) % limits.length];
       if (share === undefined) return [];
       const limitPoints = limit.points[take.plan];
-      const cost = Math.ceil((share / 1000) * limitPoints) * (take.mode === "record" ? 2 : 1);
+      const whole = Math.ceil((share / 1000) * limitPoints);
+      const cost = take.mode === "record" ? take.recorded || 2 * whole : whole;
       const bucket = buckets[index]?.[take.subject] ?? "";
       const { shape, windowMs, blockMs } = limit;
       return [chargeOf({ shape, windowMs, blockMs, points: limitPoints, bucket, cost })];

@@ -250,6 +250,55 @@ describe("on Redis's own clock", () => {
     }
   });
 
+  test("a record of the largest cost fails neither the call nor a stranger's take in it", async () => {
+    const calls: RedisCall[] = [];
+    const observe = (call: RedisCall) => calls.push(call);
+    const store = createRedisBuckets(redis, { budgetMs: 10_000, observe });
+    for (const shape of ["sliding", "fixed", "bucket"] as const) {
+      const stranger = chargeOf({ shape, points: 5 });
+      const windowMs = 30 * 86_400_000;
+      const huge = chargeOf({ shape, points: 1, windowMs, blockMs: windowMs, cost: 2 ** 32 - 1 });
+      const answers = await Promise.all([
+        store.take(takeOf(stranger, { requestId: "r1" }), inTime()),
+        store.take(takeOf(huge, { mode: "record", requestId: "r2" }), inTime()),
+        store.take(takeOf(stranger), inTime()),
+      ]);
+      expect(answers.map(({ states }) => states[0]?.remaining)).toEqual([4, 0, 3]);
+    }
+    for (const call of calls) expect(call).toMatchObject({ takes: 3, outcome: "answered" });
+    const tenYearsOnMs = (await redisMs()) + 3650 * 86_400_000 + 120_000;
+    for (const key of await redis.keys("*")) {
+      expect(Number(await redis.call("PEXPIRETIME", key))).toBeLessThan(tenYearsOnMs);
+    }
+  });
+
+  test("a stored number that no use leads to fails no take but its own bucket's", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    for (const shape of ["sliding", "fixed", "bucket"] as const) {
+      // The doubles of a header, behind the shape's byte.
+      for (let field = 1; field < (shape === "sliding" ? 65 : 49); field += 8) {
+        for (const value of [0, 2 ** 53, 1e25, 1e300, Number.POSITIVE_INFINITY, Number.NaN, -1, 0.5]) {
+          await redis.flushdb();
+          const good = chargeOf({ shape, points: 5 });
+          const bad = chargeOf({ shape, points: 5, blockMs: 5000, cost: 3 });
+          await store.take(takeOf(bad, { mode: "record" }), inTime());
+          const [key = ""] = await redis.keys("*");
+          const state = (await redis.getBuffer(key)) ?? Buffer.alloc(0);
+          state.writeDoubleLE(value, field);
+          await redis.set(key, state);
+          for (const [index, mode] of (["enforce", "record"] as const).entries()) {
+            const [stranger] = await Promise.allSettled([
+              store.take(takeOf(good), inTime()),
+              store.take(takeOf(bad, { mode }), inTime()),
+            ]);
+            const states = [{ remaining: 4 - index }];
+            expect(stranger).toMatchObject({ status: "fulfilled", value: { states } });
+          }
+        }
+      }
+    }
+  });
+
   test("a key of another type where a bucket or request_id should be cannot be read either", async () => {
     const store = createRedisBuckets(redis, { budgetMs: 10_000 });
     const charge = chargeOf();
