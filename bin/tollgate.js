@@ -23,4 +23,8 @@ if (inCheckout) {
     process.exit(1);
   }
 }
+if (!isThere("../dist/main.js")) {
+  process.stderr.write('tollgate: nothing is built yet, and what builds it is missing; run "npm ci" first\n');
+  process.exit(1);
+}
 await import("../dist/main.js");

@@ -6,7 +6,8 @@ import { withoutPassword } from "./config-value.ts";
 import { createAuthorizer } from "./core/authorizer.ts";
 import { createCallerTokens, newCallerToken } from "./core/caller-tokens.ts";
 import type { Caller } from "./core/callers.ts";
-import { seedDemo } from "./core/demo-seed.ts";
+import { spansShards } from "./core/charges.ts";
+import { demoExample, seedDemo } from "./core/demo-seed.ts";
 import { createDirectory } from "./core/directory.ts";
 import { TollgateError } from "./core/errors.ts";
 import { createKeys } from "./core/keys.ts";
@@ -28,7 +29,7 @@ import { migrate, schemaProblem, schemaState } from "./postgres/migrate.ts";
 import { observed } from "./postgres/observed-database.ts";
 import { createPostgresDatabase } from "./postgres/pool.ts";
 import { createStores } from "./postgres/stores.ts";
-import { createRedis } from "./redis/connect.ts";
+import { createRedis, isCluster } from "./redis/connect.ts";
 import { createRedisBuckets } from "./redis/redis-buckets.ts";
 import { type CachedRights, createCachedRights } from "./replica/cached-rights.ts";
 import { withInvalidation } from "./replica/coherent-stores.ts";
@@ -39,6 +40,8 @@ type Redis = Awaited<ReturnType<typeof createRedis>>;
 
 /** How long the stores have to answer at start. */
 const START_MS = 10_000;
+/** How long closing may take, besides the grace of calls in flight. */
+const CLOSE_MS = 3000;
 /** How long migrations may take, and wait for another process's. */
 const MIGRATE_MS = 600_000;
 
@@ -58,20 +61,23 @@ export interface App {
  * at the terminal should read.
  */
 export async function startApp(config: Config, print: (line: string) => void): Promise<App> {
-  const opened: (() => Promise<void>)[] = [];
+  const log = createLog({ level: config.logLevel });
+  const opened: Close[] = [];
   try {
-    return await openApp(config, { print, opened });
+    return await openApp(config, { print, log, opened });
   } catch (error) {
-    await closeAll(opened);
+    await closeAll(opened, { log, deadline: performance.now() + CLOSE_MS });
     throw error;
   }
 }
 
+/** Settles by the deadline, or soon after. */
+type Close = (deadline: Deadline) => Promise<void> | void;
+
 async function openApp(
   config: Config,
-  { print, opened }: { print: (line: string) => void; opened: (() => Promise<void>)[] },
+  { print, log, opened }: { print: (line: string) => void; log: Log; opened: Close[] },
 ): Promise<App> {
-  const log = createLog({ level: config.logLevel });
   const metrics = createMetrics();
   const nowMs = () => Date.now();
 
@@ -81,13 +87,18 @@ async function openApp(
 
   // First what fails fastest.
   const redis = await openRedis(config, log);
-  opened.push(async () => redis?.disconnect());
+  opened.push(() => redis?.disconnect());
+  const checkShards = (set: PolicySet): void => {
+    if (redis !== undefined && isCluster(redis)) requireOneShard(set);
+  };
+  checkShards(policies);
   const database = await openDatabase(config, {
     metrics,
     seed: (fresh) => prepareDemo(fresh, { dataDir: config.dataDir, policies }),
   });
   opened.push(database.close);
-  const bare = createStores(database.database);
+  // Renewals must not queue behind look-ups: a lease that lapses makes every decision one.
+  const bare = { ...createStores(database.database), feed: createStores(database.feedDatabase).feed };
   // A lease that ran out because this process was busy is no outage: only a renewal that failed is.
   let postgresAnswers = true;
   const isServing = (): boolean => {
@@ -105,7 +116,7 @@ async function openApp(
     onAccess: metrics.onCacheLookup,
   });
   await rights.start();
-  opened.push(() => rights.stop(performance.now() + 1000));
+  opened.push(rights.stop);
   const stores = withInvalidation(bare, rights);
   const uses = createKeyUses(stores.keys, {
     onFlushed: (keys) => metrics.onKeyUseFlush({ keys, failed: false }),
@@ -145,7 +156,13 @@ async function openApp(
   };
   const handler = createRequestHandler({
     authorizer,
-    keys: createKeys({ policies: currentPolicies, ...stores, nowMs }),
+    keys: createKeys({
+      policies: currentPolicies,
+      ...stores,
+      nowMs,
+      forget: ({ id, digest, previousDigest }) =>
+        rights.invalidate({ kind: "key", keyId: id, digests: [digest, previousDigest] }),
+    }),
     directory,
     callerTokens,
     nowMs,
@@ -161,6 +178,12 @@ async function openApp(
   const watch = watchPolicies(config.policies, {
     current: policies,
     onChange(set) {
+      try {
+        checkShards(set);
+      } catch (error) {
+        log.error({ err: error }, "bad policies: the old ones stay in force");
+        return;
+      }
       policies = set;
       metrics.onPolicies(set.policies.values());
       log.info({ apis: [...set.policies.keys()] }, "policies loaded");
@@ -169,7 +192,7 @@ async function openApp(
       log.error({ errors: errors.map(formatProblem) }, "bad policies: the old ones stay in force");
     },
   });
-  opened.push(async () => watch.close());
+  opened.push(watch.close);
 
   if (config.metricsListen !== undefined) {
     const listener = createMetricsListener({ registry: metrics.registry, isServing });
@@ -184,8 +207,11 @@ async function openApp(
   const address = await listener.listen(config.listen);
   const url = address.kind === "tcp" ? `http://${addressText(address)}` : addressText(address);
   const lines = [storesLine(config), `tollgate ready ${url}`];
-  if (config.databaseUrl === undefined && existsSync(quickStartFiles(config.dataDir).tokenFile)) {
-    lines.push("", quickStart({ url, ...quickStartFiles(config.dataDir) }));
+  const files = quickStartFiles(config.dataDir);
+  const example = demoExample(policies);
+  if (config.databaseUrl === undefined && example !== undefined && existsSync(files.tokenFile)) {
+    const hasDemo = ["retool", "retrac"].every((api) => policies.policies.has(api));
+    lines.push("", quickStart({ url, ...files, example, hasDemo }));
   }
   // At once: who waits for the ready line can read what follows it.
   print(lines.join("\n"));
@@ -194,20 +220,27 @@ async function openApp(
     address,
     reloadPolicies: watch.reload,
     async stop() {
+      const graceEnd = performance.now() + config.graceMs;
       stopping.abort();
       await listener.drain(config.graceMs);
-      await closeAll(opened);
+      await closeAll(opened, { log, deadline: Math.max(graceEnd, performance.now() + CLOSE_MS) });
       log.info("stopped");
     },
   };
 }
 
-/** The last that was opened is closed first. What fails to close is told after all had their turn. */
-async function closeAll(opened: (() => Promise<void>)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (const close of opened.reverse()) await close().catch((error: unknown) => failures.push(error));
-  opened.length = 0;
-  if (failures.length > 0) throw new AggregateError(failures, "not everything could be closed in order");
+/**
+ * The last that was opened is closed first. What fails is told and no reason to stay: a store that is gone
+ * must not keep a process from ending.
+ */
+async function closeAll(opened: Close[], { log, deadline }: { log: Log; deadline: Deadline }): Promise<void> {
+  for (const close of opened.splice(0).reverse()) {
+    try {
+      await close(deadline);
+    } catch (error) {
+      log.warn({ err: error }, "not closed in order");
+    }
+  }
 }
 
 async function firstPolicies(folder: string): Promise<PolicySet> {
@@ -218,8 +251,22 @@ async function firstPolicies(folder: string): Promise<PolicySet> {
   });
 }
 
+/** Throws FAILED_PRECONDITION for policies whose decisions Redis Cluster could not take in one step. */
+function requireOneShard(set: PolicySet): void {
+  const spanning = [...set.policies.values()].filter(spansShards).map((policy) => policy.api);
+  if (spanning.length === 0) return;
+  throw new TollgateError(
+    "failed_precondition",
+    `In Redis Cluster the limits of one decision must lie in one shard, and those of ${spanning.join(", ")} do not: ` +
+      "limits per api, and per key where keys name their workspace in the request, cannot stand beside others.",
+    { reason: "LIMITS_SPAN_SHARDS" },
+  );
+}
+
 interface OpenedDatabase {
   readonly database: Database;
+  /** With a connection of its own where there is a network. */
+  readonly feedDatabase: Database;
   close(): Promise<void>;
 }
 
@@ -237,7 +284,8 @@ async function openDatabase(
         if (isNew) await seed(prepared);
       },
     });
-    return { database: observed(database, observe), close: database.close };
+    const embedded = observed(database, observe);
+    return { database: embedded, feedDatabase: embedded, close: database.close };
   }
   const database = createPostgresDatabase(config.databaseUrl, { connections: config.databaseConnections });
   try {
@@ -249,7 +297,14 @@ async function openDatabase(
     await database.close();
     throw unreachableDatabase(config.databaseUrl, error);
   }
-  return { database: observed(database, observe), close: database.close };
+  const feedDatabase = createPostgresDatabase(config.databaseUrl, { connections: 1 });
+  return {
+    database: observed(database, observe),
+    feedDatabase: observed(feedDatabase, observe),
+    async close() {
+      await Promise.all([database.close(), feedDatabase.close()]);
+    },
+  };
 }
 
 function unreachableDatabase(url: string, error: unknown): unknown {

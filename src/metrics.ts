@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, isIP, type Socket } from "node:net";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Decision } from "./core/decision.ts";
 
@@ -157,6 +157,9 @@ function bindOnce<Bound>(bind: (...labels: string[]) => Bound): (...labels: stri
   };
 }
 
+/** Of the metrics' listener, at once. */
+const MAX_CONNECTIONS = 100;
+
 export interface MetricsListener {
   /** Answers the port as bound. Throws an Error that names the address. */
   listen(address: { host: string; port: number }): Promise<{ host: string; port: number }>;
@@ -168,7 +171,13 @@ export function createMetricsListener(options: {
   registry: Registry;
   isServing: () => boolean;
 }): MetricsListener {
-  const server = createServer({ requestTimeout: 10_000, keepAliveTimeout: 60_000 }, (request, response) => {
+  let boundHost = "";
+  const timeouts = { headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 60_000 };
+  const server = createServer({ ...timeouts, connectionsCheckingInterval: 1000 }, (request, response) => {
+    if (!isOurs(request.headers.host, boundHost)) {
+      response.writeHead(421, { "content-type": "text/plain" }).end("Ask by address, or as localhost.\n");
+      return;
+    }
     const path = (request.url ?? "").split("?", 1)[0];
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.writeHead(405, { allow: "GET, HEAD" }).end();
@@ -189,10 +198,18 @@ export function createMetricsListener(options: {
       (error: unknown) => response.destroy(error as Error),
     );
   });
-  server.maxConnections = 100;
+  // Above the bound the oldest goes: whoever only holds connections keeps nobody out.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    const [oldest] = sockets;
+    if (sockets.size > MAX_CONNECTIONS) oldest?.destroy();
+  });
 
   return {
     async listen({ host, port }) {
+      boundHost = host.toLowerCase();
       await listening(server, { host, port });
       const bound = server.address() as AddressInfo;
       return { host: bound.address, port: bound.port };
@@ -204,6 +221,18 @@ export function createMetricsListener(options: {
       });
     },
   };
+}
+
+/**
+ * Whether a request is meant for this listener. A web page whose own name was made to point here asks by
+ * that name (DNS rebinding), and would be let read the answer. Bound to every address, the listener has
+ * been opened to a network whose names for it are not known here.
+ */
+function isOurs(header: string | undefined, boundHost: string): boolean {
+  if (boundHost === "0.0.0.0" || boundHost === "::") return true;
+  const host = /^(\[[^\]]*\]|[^:]*)(:\d*)?$/.exec(header ?? "")?.[1]?.toLowerCase();
+  if (host === undefined) return false;
+  return host === "localhost" || host === boundHost || isIP(host.replace(/^\[(.*)\]$/, "$1")) !== 0;
 }
 
 function listening(server: Server, address: { host: string; port: number }): Promise<void> {

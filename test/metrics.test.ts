@@ -1,4 +1,5 @@
-import { createServer } from "node:net";
+import { get } from "node:http";
+import { connect, createServer } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import type { Decision } from "../src/core/decision.ts";
@@ -113,4 +114,44 @@ test("a port in use is named", async () => {
     `cannot serve metrics on 127.0.0.1:${port}: another process listens there`,
   );
   taken.close();
+});
+
+async function startListener() {
+  const listener = createMetricsListener({ registry: createMetrics().registry, isServing: () => true });
+  return { listener, ...(await listener.listen({ host: "127.0.0.1", port: 0 })) };
+}
+
+function statusFor(port: number, host: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    get({ port, host: "127.0.0.1", path: "/healthz", headers: { host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).once("error", reject);
+  });
+}
+
+test("a page of another name that points here (DNS rebinding) reads nothing; addresses and localhost do", async () => {
+  const { listener, port } = await startListener();
+  for (const host of [`127.0.0.1:${port}`, "10.0.0.7", "[::1]:9464", "localhost", `LocalHost:${port}`]) {
+    expect([host, await statusFor(port, host)]).toEqual([host, 200]);
+  }
+  for (const host of [
+    "evil.example",
+    `evil.example:${port}`,
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "[::1",
+  ]) {
+    expect([host, await statusFor(port, host)]).toEqual([host, 421]);
+  }
+  await listener.close();
+});
+
+test("connections that stay idle make room for a scraper", async () => {
+  const { listener, port } = await startListener();
+  const idle = Array.from({ length: 150 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+  await Promise.all(idle.map((socket) => once(socket, "connect")));
+  expect(await statusFor(port, "localhost")).toBe(200);
+  for (const socket of idle) socket.destroy();
+  await listener.close();
 });

@@ -5,14 +5,21 @@
 //   TOLLGATE_TOKEN     a caller token with the grant "check"
 //   API                the policy's name
 //   UPSTREAM           the API service, such as http://127.0.0.1:3000
-//   PORT               where the sidecar listens; 0 picks one
+//   PORT               where the sidecar listens; default 8081, 0 picks one
 
 import { createServer, request as httpRequest } from "node:http";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 
-const { TOLLGATE_ADDRESS = "127.0.0.1:8080", TOLLGATE_TOKEN, API, UPSTREAM, PORT = "0" } = process.env;
+const { TOLLGATE_ADDRESS = "127.0.0.1:8080", TOLLGATE_TOKEN, API, UPSTREAM, PORT = "8081" } = process.env;
+for (const name of ["TOLLGATE_TOKEN", "API", "UPSTREAM"]) {
+  if (!process.env[name]) {
+    console.error(`${name} is not set`);
+    process.exit(2);
+  }
+}
+const upstreamAddress = new URL(UPSTREAM);
 
 const proto = fileURLToPath(new URL("../../proto", import.meta.url));
 const definition = loadSync("tollgate/v1/authorization_service.proto", {
@@ -39,7 +46,10 @@ const server = createServer((request, response) => {
   };
   tollgate.check(check, metadata, { deadline: Date.now() + 200 }, (error, decision) => {
     // An error means that nothing was decided: refuse.
-    if (error !== null) return answer(response, 503, { message: "Authorization is not available." });
+    if (error !== null) {
+      console.error(`Tollgate: ${error.code} ${error.details}`);
+      return answer(response, 503, { message: "Authorization is not available." });
+    }
     if (!decision.allowed) {
       if (decision.retry_after_ms > 0) {
         response.setHeader("Retry-After", Math.ceil(decision.retry_after_ms / 1000));
@@ -63,16 +73,21 @@ function passOn(request, response, principal) {
       ([name]) => name !== "authorization" && !name.startsWith("x-tollgate-"),
     ),
   );
-  headers["x-tollgate-key-id"] = principal.key_id;
-  headers["x-tollgate-workspace"] = principal.workspace_id;
-  const upstream = httpRequest(
-    new URL(request.url, UPSTREAM),
-    { method: request.method, headers },
-    (from) => {
-      response.writeHead(from.statusCode, from.headers);
-      from.pipe(response);
-    },
-  );
+  // Public routes have no principal.
+  headers["x-tollgate-key-id"] = principal?.key_id ?? "";
+  headers["x-tollgate-workspace"] = principal?.workspace_id ?? "";
+  const target = {
+    host: upstreamAddress.hostname,
+    port: upstreamAddress.port,
+    // As Tollgate saw it: a URL made of it might lose a part.
+    path: request.url,
+    method: request.method,
+    headers,
+  };
+  const upstream = httpRequest(target, (from) => {
+    response.writeHead(from.statusCode, from.headers);
+    from.pipe(response);
+  });
   upstream.on("error", () => answer(response, 502, { message: "The API does not answer." }));
   request.pipe(upstream);
 }

@@ -1,9 +1,9 @@
 import { Mode } from "../gen/tollgate/v1/decision_pb.ts";
+import { KeySchema } from "../gen/tollgate/v1/key_pb.ts";
 import type { Stage } from "./demo-stage.ts";
 import { outcomeText, type World } from "./demo-world.ts";
 import { present } from "./listing.ts";
 import { messageJson, type Session } from "./session.ts";
-import { KeySchema } from "../gen/tollgate/v1/key_pb.ts";
 
 const resources = ["source_control", "users", "groups", "folders", "permissions", "app_themes"];
 const allScopes = resources.flatMap((resource) => [`${resource}.read`, `${resource}.write`]);

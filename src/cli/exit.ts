@@ -61,7 +61,7 @@ function describe(error: unknown): Problem {
   }
   if (error instanceof TollgateError) {
     const { code, reason, metadata, violations } = error;
-    const message = `${error.message}${rootCause(error.cause)}`;
+    const message = `${error.message}${rootCause(error)}`;
     return { code, reason, message, metadata, violations, status: statusOf(code) };
   }
   if (error instanceof ConnectError) {
@@ -87,18 +87,21 @@ function describe(error: unknown): Problem {
 }
 
 /**
- * What a store's driver said, for the operator at his own machine; empty where there is nothing. Only the
- * innermost message: those around it may quote whole queries.
+ * What a store's driver said, for the operator at his own machine; empty where there is nothing new. Only
+ * the innermost message: those around it may quote whole queries.
  */
-function rootCause(cause: unknown): string {
-  let root = cause;
+function rootCause(error: TollgateError): string {
+  let root = error.cause;
   while (root instanceof Error && root.cause !== undefined) root = root.cause;
-  return root instanceof Error && root.message !== "" ? ` It said: ${root.message}` : "";
+  if (!(root instanceof Error) || error.message.includes(root.message)) return "";
+  return ` It said: ${root.message}`;
 }
 
 /** What only the command line knows to say about a reason. */
 const hints: Readonly<Record<string, string>> = {
   CALLER_TOKEN_MISSING: " Give one by --token-file or TOLLGATE_TOKEN.",
+  CALLER_TOKEN_INVALID:
+    " It is the one of --token-file, TOLLGATE_TOKEN or TOLLGATE_TOKEN_FILE, or where none is given the one in .tollgate/admin-token.",
 };
 
 const nothing = { reason: "", metadata: {}, violations: [] } as const;

@@ -2,8 +2,8 @@ import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { settings } from "../config.ts";
 import { ConfigError } from "../config-value.ts";
 import type { AddCommand } from "./context.ts";
-import { isJson } from "./session.ts";
 import { addSettings, configOf } from "./serve.ts";
+import { isJson } from "./session.ts";
 
 export const addInit: AddCommand = (parent, context) => {
   const { terminal, actions } = context;

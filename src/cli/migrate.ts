@@ -1,7 +1,7 @@
 import { settings } from "../config.ts";
 import type { AddCommand } from "./context.ts";
-import { isJson } from "./session.ts";
 import { addSettings, configOf } from "./serve.ts";
+import { isJson } from "./session.ts";
 
 export const addMigrate: AddCommand = (parent, context) => {
   const command = parent

@@ -1,6 +1,6 @@
+import { type Key, KeyStatus } from "../gen/tollgate/v1/key_pb.ts";
 import type { DroppedNames } from "../policy/change.ts";
 import type { CompiledPolicy } from "../policy/compiled-policy.ts";
-import { type Key, KeyStatus } from "../gen/tollgate/v1/key_pb.ts";
 import { walkPages } from "./listing.ts";
 import type { Session } from "./session.ts";
 

@@ -7,9 +7,9 @@ import {
   Grant,
 } from "../gen/tollgate/v1/caller_service_pb.ts";
 import type { AddCommand } from "./context.ts";
+import { UsageError } from "./exit.ts";
 import { present, printList, printMessage } from "./listing.ts";
 import { formatTime, toList, toPoints, toTime } from "./option-value.ts";
-import { UsageError } from "./exit.ts";
 import { looksLikeSecret } from "./secret-input.ts";
 import { messageJson, openSession } from "./session.ts";
 import { formatFacts } from "./terminal.ts";

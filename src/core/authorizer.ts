@@ -1,12 +1,23 @@
 import { type Caller, requireApi } from "./callers.ts";
 import type { CheckInput, ConsumeInput, Decision } from "./decision.ts";
-import { type DecisionDependencies, DecisionRun } from "./decision-run.ts";
+import {
+  costOf,
+  type DecisionDependencies,
+  DecisionRun,
+  type Environment,
+  permissionNamed,
+} from "./decision-run.ts";
 import type { Policy } from "./policy.ts";
 import { type PolicySet, policyByHost, policyByName } from "./policy-set.ts";
 import type { Deadline, RightsSource } from "./ports.ts";
 
 /** Decides requests. A denial is a value; what is thrown (TollgateError) could not be decided. */
 export interface Authorizer {
+  /**
+   * Throws what is the caller's own mistake in a check, as far as that can be told without a store: so that
+   * of several checks none is charged before all can be decided.
+   */
+  verify(input: CheckInput, caller: Caller): void;
   check(input: CheckInput, caller: Caller, deadline: Deadline): Promise<Decision>;
   /** Charges a live key's limits; rights are not asked. */
   consume(input: ConsumeInput, caller: Caller, deadline: Deadline): Promise<Decision>;
@@ -19,6 +30,14 @@ export interface AuthorizerDependencies extends DecisionDependencies {
 
 export function createAuthorizer(dependencies: AuthorizerDependencies): Authorizer {
   return {
+    verify(input, caller) {
+      const { policy } = policyOfRequest(dependencies.policies(), input);
+      requireApi(caller, policy.api);
+      if (!("permission" in input.target)) return;
+      const permission = permissionNamed(policy, input.target.permission);
+      if (input.points === undefined) costOf(permission);
+    },
+
     async check(input, caller, deadline) {
       const set = dependencies.policies();
       const { policy, environment } = policyOfRequest(set, input);
@@ -38,12 +57,12 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
 
     async consume(input, caller, deadline) {
       const set = dependencies.policies();
-      const policy = await policyOfSubject(set, { input, rights: dependencies.rights, deadline });
+      const policy = await policyOfSubject(set, { input, caller, rights: dependencies.rights, deadline });
       requireApi(caller, policy.api);
       const run = new DecisionRun(dependencies, {
         set,
         policy,
-        environment: "",
+        environment: "any",
         caller,
         requestId: input.requestId,
         mode: input.mode,
@@ -55,24 +74,39 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
   };
 }
 
-function policyOfRequest(set: PolicySet, input: CheckInput): { policy: Policy; environment: string } {
+interface RequestPolicy {
+  readonly policy: Policy;
+  readonly environment: Environment;
+}
+
+function policyOfRequest(set: PolicySet, input: CheckInput): RequestPolicy {
   const host = "http" in input.target ? input.target.http.host : "";
   const byHost = host === "" ? undefined : policyByHost(set, host);
-  if (input.api === "") return byHost ?? { policy: policyByName(set, ""), environment: "" };
+  if (byHost !== undefined && (input.api === "" || input.api === byHost.policy.api)) {
+    return {
+      policy: byHost.policy,
+      environment: byHost.environment === "" ? "any" : { name: byHost.environment },
+    };
+  }
   const policy = policyByName(set, input.api);
-  if (byHost?.policy === policy) return byHost;
-  // Another api's host, or an unknown one: the caller's word for the api holds, of any environment.
-  return { policy, environment: "" };
+  // Where hosts stand for environments, a host that is none of them is for no key: else any key would be
+  // valid in every environment, by a Host header of the client's own.
+  const isStrange = host !== "" && policy.hosts.some((rule) => rule.environment !== "");
+  return { policy, environment: isStrange ? "none" : "any" };
 }
 
 async function policyOfSubject(
   set: PolicySet,
-  options: { input: ConsumeInput; rights: RightsSource; deadline: Deadline },
+  options: { input: ConsumeInput; caller: Caller; rights: RightsSource; deadline: Deadline },
 ): Promise<Policy> {
-  const { input, rights, deadline } = options;
+  const { input, caller, rights, deadline } = options;
   if (input.api === "" && "keyId" in input.subject) {
     const key = await rights.keyById(input.subject.keyId, deadline);
-    if (key !== undefined) return policyByName(set, key.api);
+    // To a caller of other apis it does not exist.
+    if (key !== undefined && (caller.apis.size === 0 || caller.apis.has(key.api))) {
+      return policyByName(set, key.api);
+    }
   }
-  return policyByName(set, input.api);
+  const [only, ...others] = caller.apis;
+  return policyByName(set, input.api === "" && only !== undefined && others.length === 0 ? only : input.api);
 }

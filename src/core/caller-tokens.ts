@@ -1,4 +1,4 @@
-import type { Caller } from "./callers.ts";
+import { type Caller, requireAllApis } from "./callers.ts";
 import { invalidField, TollgateError } from "./errors.ts";
 import { pageSizeOf, pageTokenOf, positionOf } from "./page-token.ts";
 import { type PolicySet, policyByName } from "./policy-set.ts";
@@ -22,7 +22,13 @@ export interface IssuedCallerToken {
   readonly secret: string;
 }
 
+/** Making, listing and ending tokens is for callers that are not limited to some apis: PERMISSION_DENIED. */
 export interface CallerTokens {
+  /**
+   * False: the secret is nobody's, which is told without a store; so cheap that it can be asked before a
+   * request's body is read.
+   */
+  isPlausible(secret: string): boolean;
   /** Who holds the secret; undefined: it is unknown, expired or revoked. Asked on every request. */
   authenticate(secret: string, deadline: Deadline): MaybePromise<Caller | undefined>;
   create(input: CreateCallerTokenInput, caller: Caller, deadline: Deadline): Promise<IssuedCallerToken>;
@@ -62,6 +68,8 @@ export function createCallerTokens(dependencies: CallerTokensDependencies): Call
   }
 
   return {
+    isPlausible: (secret) => secretPrefix(secret) === PREFIX || secretDigest(secret) === adminDigest,
+
     authenticate(secret, deadline) {
       const digest = secretDigest(secret);
       if (digest === adminDigest) return ADMIN;
@@ -71,6 +79,7 @@ export function createCallerTokens(dependencies: CallerTokensDependencies): Call
     },
 
     async create(input, caller, deadline) {
+      requireAllApis(caller);
       for (const api of input.apis) policyByName(policies(), api);
       const now = nowMs();
       if (input.expireTimeMs !== undefined && input.expireTimeMs <= now) {
@@ -89,7 +98,8 @@ export function createCallerTokens(dependencies: CallerTokensDependencies): Call
       return { token: record, secret };
     },
 
-    async list(input, _caller, deadline) {
+    async list(input, caller, deadline) {
+      requireAllApis(caller);
       const filter = ["caller_tokens"];
       const page = await store.list(
         { size: pageSizeOf(input.pageSize), after: positionOf(input.pageToken, filter) },
@@ -99,6 +109,7 @@ export function createCallerTokens(dependencies: CallerTokensDependencies): Call
     },
 
     async revoke(id, caller, deadline) {
+      requireAllApis(caller);
       const result = await store.revoke(id, {
         nowMs: nowMs(),
         audit: {

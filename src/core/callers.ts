@@ -31,3 +31,18 @@ export function requireApi(caller: Caller, api: string): void {
     },
   );
 }
+
+/**
+ * Throws PERMISSION_DENIED, API_NOT_GRANTED, where the caller token is limited to some apis. Caller tokens
+ * are everybody's: who is limited himself could make or end one that is not.
+ */
+export function requireAllApis(caller: Caller): void {
+  if (caller.apis.size === 0) return;
+  throw new TollgateError(
+    "permission_denied",
+    "The caller token is limited to some apis, and this is for all.",
+    {
+      reason: "API_NOT_GRANTED",
+    },
+  );
+}

@@ -24,6 +24,18 @@ export function chargesFor(
   return charges;
 }
 
+/**
+ * Whether a decision of the policy may charge buckets of several shards: a limit for the whole api beside
+ * others, or one by key where a key may act in several workspaces. Redis Cluster cannot take those in one step.
+ */
+export function spansShards(policy: Policy): boolean {
+  const roams = [...policy.keyTypes.values()].some((type) => type.workspace === "request");
+  const shards = new Set(
+    policy.limits.map(({ per }) => (per === "api" ? "api" : per === "key" && roams ? "key" : "workspace")),
+  );
+  return shards.size > 1;
+}
+
 /** The limits' states after a decision, in the order of its charges; empty when no bucket was looked at. */
 export function pointsStates(charges: readonly Charge[], answer: TakeAnswer | undefined): PointsState[] {
   return (answer?.states ?? []).map((state, index) => {

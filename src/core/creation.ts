@@ -159,8 +159,8 @@ function checkActingRole(
   return role;
 }
 
-/** Nobody gives a service account more than he has. */
-function checkRoleWithin(role: Role, giver: Role): void {
+/** Nobody gives a key, or gets one, that may do more than he. */
+export function checkRoleWithin(role: Role, giver: Role): void {
   const within = intersection(role.permissions, giver.permissions);
   if (role.permissions.some((word, index) => word !== within[index])) {
     throw denied(

@@ -6,6 +6,7 @@ import type {
   ConsumeInput,
   Decision,
   DegradedCause,
+  HttpTarget,
   Principal,
   Step,
   StepName,
@@ -44,11 +45,13 @@ interface Found {
 /** The refusal that ends a decision; undefined goes on. */
 export type Refusal = DenyReason | undefined;
 
+/** Of which environment keys are valid here. */
+export type Environment = "any" | "none" | { readonly name: string };
+
 export interface DecisionContext {
   readonly set: PolicySet;
   readonly policy: Policy;
-  /** Only keys of this environment are valid; empty: of any. */
-  readonly environment: string;
+  readonly environment: Environment;
   readonly caller: Caller;
   readonly requestId: string;
   readonly mode: PointsMode;
@@ -92,15 +95,20 @@ export class DecisionRun {
         "The policy requires HTTPS and the scheme is http.",
       );
     }
-    this.#pass("transport", () => `The policy's https is "${this.#policy.https}".`);
+    this.#pass("transport", () => {
+      const scheme = http === undefined || http.scheme === "" ? "not told" : `"${http.scheme}"`;
+      return `The policy's https is "${this.#policy.https}", and the scheme is ${scheme}.`;
+    });
 
-    const route = http === undefined ? undefined : this.#policy.routes.match(http.method, pathOf(http.path));
+    const route = http === undefined ? undefined : this.#route(http);
     if (route?.isPublic === true) {
       this.#pass("route", () => `${route.template} is public: no key is needed.`);
       return undefined;
     }
     const permission =
-      "permission" in input.target ? this.#permission(input.target.permission) : route?.permission;
+      "permission" in input.target
+        ? permissionNamed(this.#policy, input.target.permission)
+        : route?.permission;
 
     const keyRefusal = (await this.#findKey(input.key)) ?? this.#checkAddress(input.clientIp);
     if (keyRefusal !== undefined) return keyRefusal;
@@ -120,6 +128,11 @@ export class DecisionRun {
     if (refusal !== undefined) return refusal;
 
     return this.#takePoints(input.points ?? route?.cost ?? costOf(permission));
+  }
+
+  /** Undefined also where a "#" stands, after which some servers read nothing: it belongs into no request. */
+  #route({ method, path }: HttpTarget): RouteMatch | undefined {
+    return path.includes("#") ? undefined : this.#policy.routes.match(method, pathOf(path));
   }
 
   async consume(input: ConsumeInput): Promise<Refusal> {
@@ -152,7 +165,7 @@ export class DecisionRun {
       limits,
       points: limits[tightestOf(this.#charges, this.#answer)],
       retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#answer),
-      degraded: degradedBy(this.#answer),
+      degraded: degradedBy(this.#answer, isShadow),
       requiredScopes: this.#requiredScopes,
       shadowReason: isShadow ? refusal : undefined,
       steps: this.#steps,
@@ -206,8 +219,15 @@ export class DecisionRun {
     if (type === undefined) {
       return this.#refuse("key", "KEY_UNKNOWN", `The policy has no type "${key.type}" (any more).`);
     }
-    if (environment !== "" && key.environment !== environment) {
-      return this.#refuse("key", "KEY_UNKNOWN", `The host is for keys of the environment "${environment}".`);
+    if (environment === "none") {
+      return this.#refuse("key", "KEY_UNKNOWN", "The host is none of those that the policy lists.");
+    }
+    if (environment !== "any" && key.environment !== environment.name) {
+      return this.#refuse(
+        "key",
+        "KEY_UNKNOWN",
+        `The host is for keys of the environment "${environment.name}".`,
+      );
     }
     this.#found.key = key;
     this.#found.type = type;
@@ -331,13 +351,6 @@ export class DecisionRun {
   }
 
   // Steps 7 and 8: the permission.
-
-  #permission(name: string): Permission {
-    const permission = this.#policy.permissions.get(name);
-    if (permission === undefined)
-      throw invalidField("permission", `there is no permission ${JSON.stringify(name)}`);
-    return permission;
-  }
 
   #checkPermission(permission: Permission): Refusal {
     const { workspace } = this.#found;
@@ -514,7 +527,16 @@ export class DecisionRun {
 /** The longest secret that is tried against the patterns of imported keys. */
 const MAX_LEGACY_LENGTH = 512;
 
-function costOf(permission: Permission): number {
+/** Throws INVALID_ARGUMENT where the policy has none of that name. */
+export function permissionNamed(policy: Policy, name: string): Permission {
+  const permission = policy.permissions.get(name);
+  if (permission === undefined)
+    throw invalidField("permission", `there is no permission ${JSON.stringify(name)}`);
+  return permission;
+}
+
+/** What a Check by permission costs. Throws INVALID_ARGUMENT where the policy does not say. */
+export function costOf(permission: Permission): number {
   if (permission.cost !== undefined) return permission.cost;
   throw new TollgateError(
     "invalid_argument",
@@ -547,8 +569,11 @@ function upstreamMetadata(policy: Policy, key: KeyRecord): Readonly<Record<strin
   );
 }
 
-function degradedBy(answer: TakeAnswer | undefined): readonly DegradedCause[] {
-  if (answer === undefined || answer.decidedBy === "store" || answer.outcome === "unavailable") return [];
+/** Also of a refusal that the outage caused; where a shadow lets it pass, no points were counted. */
+function degradedBy(answer: TakeAnswer | undefined, isShadow: boolean): readonly DegradedCause[] {
+  if (answer === undefined) return [];
+  if (answer.outcome === "unavailable" && isShadow) return ["points_skipped"];
+  if (answer.decidedBy === "store") return [];
   return answer.decidedBy === "local" ? ["points_local"] : ["points_skipped"];
 }
 

@@ -1,5 +1,6 @@
 import type { Caller } from "./callers.ts";
 import type { Directory } from "./directory.ts";
+import { has } from "./permission-set.ts";
 import type { Policy } from "./policy.ts";
 import type { PolicySet } from "./policy-set.ts";
 import type { Deadline } from "./ports.ts";
@@ -41,6 +42,41 @@ export async function seedDemo(
       deadline,
     );
   }
+}
+
+/** A key that the demo member can make, and a Check that it passes. */
+export interface DemoExample {
+  readonly api: string;
+  readonly type: string;
+  /** Empty where the type has all. */
+  readonly scopes: readonly string[];
+  readonly permission: string;
+  /** Whether the Check names the workspace. */
+  readonly namesWorkspace: boolean;
+}
+
+/** Of the first api that has such a key: one scope, and a permission with a cost that it grants. */
+export function demoExample(policies: PolicySet): DemoExample | undefined {
+  for (const policy of policies.policies.values()) {
+    const role = policy.roles.get(mostAllowedRole([policy]));
+    for (const type of policy.keyTypes.values()) {
+      if (type.actsAs === "service_account") continue;
+      for (const permission of policy.permissions.values()) {
+        const scope = permission.scopes[0];
+        const isAllowed =
+          type.actsAs === "workspace" || (role !== undefined && has(role.permissions, permission.index));
+        if (permission.cost === undefined || scope === undefined || !isAllowed) continue;
+        return {
+          api: policy.api,
+          type: type.name,
+          scopes: type.scopes === "all" ? [] : [scope.name],
+          permission: permission.name,
+          namesWorkspace: type.workspace === "request",
+        };
+      }
+    }
+  }
+  return undefined;
 }
 
 function highestPlan(policies: readonly Policy[]): string {

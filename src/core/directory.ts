@@ -98,7 +98,7 @@ export function createDirectory(dependencies: DirectoryDependencies): Directory 
             if (stored === undefined && !input.replace) throw workspaceNotFound();
             const base = input.replace ? NO_WORKSPACE_FIELDS : workspaceFields(stored as WorkspaceRecord);
             const fields = { ...base, ...input.fields };
-            checkWorkspace(policies, fields, input.fields);
+            checkWorkspace(policies, fields, stored);
             return fields;
           },
           audit: auditOf(caller, "workspace.put", {
@@ -157,7 +157,7 @@ export function createDirectory(dependencies: DirectoryDependencies): Directory 
             if (stored === undefined && !input.replace) throw memberNotFound();
             const base = input.replace ? NO_MEMBER_FIELDS : memberFields(stored as MemberRecord);
             const fields = { ...base, ...input.fields };
-            checkMember(policies, fields);
+            checkMember(policies, fields, stored);
             return fields;
           },
           audit: auditOf(caller, "member.put", {
@@ -209,26 +209,32 @@ export function createDirectory(dependencies: DirectoryDependencies): Directory 
   };
 }
 
-/** What is set must be known to a policy of the directory; what was stored before and dropped since may stay. */
+/** What is new must be known to a policy of the directory; what was stored before and dropped since may stay. */
 function checkWorkspace(
   policies: readonly Policy[],
   fields: WorkspaceFields,
-  set: Partial<WorkspaceFields>,
+  stored: WorkspaceRecord | undefined,
 ): void {
   const plans = policies.flatMap((policy) => policy.plans);
-  if (set.plan !== undefined && fields.plan !== "" && plans.length > 0 && !plans.includes(fields.plan)) {
+  const isKnown = fields.plan === "" || fields.plan === stored?.plan || plans.length === 0;
+  if (!isKnown && !plans.includes(fields.plan)) {
     throw invalidField("workspace.plan", `must be one of ${[...new Set(plans)].join(", ")}`);
   }
-  for (const [index, scope] of (set.withheldScopes ?? []).entries()) {
-    if (!policies.some((policy) => policy.scopes.has(scope))) {
+  for (const [index, scope] of fields.withheldScopes.entries()) {
+    const wasStored = stored?.withheldScopes.includes(scope) === true;
+    if (!wasStored && !policies.some((policy) => policy.scopes.has(scope))) {
       throw invalidField(`workspace.withheld_scopes[${index}]`, `there is no scope ${JSON.stringify(scope)}`);
     }
   }
 }
 
-function checkMember(policies: readonly Policy[], fields: MemberFields): void {
+function checkMember(
+  policies: readonly Policy[],
+  fields: MemberFields,
+  stored: MemberRecord | undefined,
+): void {
   const roles = new Set(policies.flatMap((policy) => [...policy.roles.keys()]));
-  if (!roles.has(fields.role)) {
+  if (fields.role !== stored?.role && !roles.has(fields.role)) {
     throw invalidField("member.role", `must be one of ${[...roles].join(", ")}`);
   }
   const usesLocations = policies.some((policy) => policy.usesLocations);

@@ -6,6 +6,7 @@ import {
   checkCreation,
   checkCreator,
   checkExpiry,
+  checkRoleWithin,
   checkSelection,
   denied,
   splitScopes,
@@ -96,13 +97,18 @@ export interface KeysDependencies {
   readonly keys: KeyStore;
   readonly directory: DirectoryStore;
   readonly nowMs: () => number;
+  /**
+   * Drops what this replica has cached of a key. Asked where a call found it changed already, by another
+   * replica perhaps: its answer, too, must hold for decisions that begin after it.
+   */
+  readonly forget: (key: KeyRecord) => void;
 }
 
 /** Times that a change is tried again when another call changed the key meanwhile. */
 const MAX_ATTEMPTS = 5;
 
 export function createKeys(dependencies: KeysDependencies): Keys {
-  const { policies, keys, directory, nowMs } = dependencies;
+  const { policies, keys, directory, nowMs, forget } = dependencies;
 
   /** A key of one of the caller's apis; of others nothing is told. */
   async function read(keyId: string, caller: Caller, deadline: Deadline): Promise<KeyRecord> {
@@ -117,8 +123,11 @@ export function createKeys(dependencies: KeysDependencies): Keys {
     deadline: Deadline,
   ): Promise<KeyRecord> {
     if ("keyId" in target) return read(target.keyId, caller, deadline);
-    const key = await keys.findByDigest(secretDigest(target.key), deadline);
+    const digest = secretDigest(target.key);
+    const key = await keys.findByDigest(digest, deadline);
     if (key === undefined || (caller.apis.size > 0 && !caller.apis.has(key.api))) throw keyNotFound();
+    // An old secret whose overlap has ended is nobody's any more, and must not end the new one.
+    if (key.digest !== digest && (key.previousExpireTimeMs ?? 0) <= nowMs()) throw keyNotFound();
     return key;
   }
 
@@ -136,7 +145,10 @@ export function createKeys(dependencies: KeysDependencies): Keys {
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const key = await options.read();
       const patch = await options.patchOf(key);
-      if (patch === undefined) return key;
+      if (patch === undefined) {
+        forget(key);
+        return key;
+      }
       const result = await keys.update(key.id, {
         revision: key.revision,
         patch,
@@ -152,6 +164,12 @@ export function createKeys(dependencies: KeysDependencies): Keys {
     throw new TollgateError("aborted", "The key was changed at the same time by other calls; try again.", {
       reason: "KEY_CHANGED",
     });
+  }
+
+  /** Before anything else of a repeat is judged: the first call has changed what the judgement is of. */
+  async function checkUnclaimed(claim: RequestClaim | undefined, deadline: Deadline): Promise<void> {
+    const usedBy = claim === undefined ? undefined : await keys.claimedBy(claim, deadline);
+    if (usedBy !== undefined) throw requestIdUsed(usedBy);
   }
 
   /**
@@ -219,6 +237,17 @@ export function createKeys(dependencies: KeysDependencies): Keys {
     return role;
   }
 
+  /** A rotation hands out a secret: nobody gets one that may do more than he may himself. */
+  async function checkMayHold(key: KeyRecord, actorUserId: string, context: CallContext): Promise<void> {
+    if (actorUserId === "" || actorUserId === key.createdBy || key.workspaceId === "") return;
+    const policy = policyByName(policies(), key.api);
+    const type = policy.keyTypes.get(key.type);
+    const acting = type && (await actingRole(key, { policy, type, context }));
+    const actor = await directory.getMember(policy.directory, key.workspaceId, actorUserId, context.deadline);
+    const role = policy.roles.get(actor?.role ?? "");
+    if (acting !== undefined && role !== undefined) checkRoleWithin(acting, role);
+  }
+
   async function patchOfChanges(
     key: KeyRecord,
     input: UpdateKeyInput,
@@ -262,6 +291,8 @@ export function createKeys(dependencies: KeysDependencies): Keys {
     async create(input, caller, deadline) {
       const policy = policyByName(policies(), input.api);
       requireApi(caller, policy.api);
+      const claim = claimOf("key.create", input.requestId, caller);
+      await checkUnclaimed(claim, deadline);
       const workspace = await directory.getWorkspace(policy.directory, input.workspaceId, deadline);
       if (workspace === undefined) throw workspaceNotFound();
       const member = await directory.getMember(policy.directory, input.workspaceId, input.userId, deadline);
@@ -298,7 +329,7 @@ export function createKeys(dependencies: KeysDependencies): Keys {
       };
       const result = await keys.create(key, {
         madeIn: { directory: policy.directory, workspaceId: workspace.id },
-        claim: claimOf("key.create", input.requestId, caller),
+        claim,
         audit: {
           callerId: caller.id,
           actorUserId: input.userId,
@@ -334,10 +365,13 @@ export function createKeys(dependencies: KeysDependencies): Keys {
 
     async rotate(input, caller, deadline) {
       let secret = "";
+      const claim = claimOf("key.rotate", input.requestId, caller);
+      await checkUnclaimed(claim, deadline);
       const key = await change({
         read: () => read(input.keyId, caller, deadline),
         async patchOf(key) {
           await checkActor(key, input.actorUserId, { caller, deadline });
+          await checkMayHold(key, input.actorUserId, { caller, deadline });
           const type = policyByName(policies(), key.api).keyTypes.get(key.type);
           if (type === undefined) throw typeDropped(key.type);
           const overlapMs = input.overlapMs ?? type.rotationOverlapMs;
@@ -352,7 +386,7 @@ export function createKeys(dependencies: KeysDependencies): Keys {
             previousLastUseTimeMs: undefined,
           };
         },
-        claim: claimOf("key.rotate", input.requestId, caller),
+        claim,
         audit: { callerId: caller.id, actorUserId: input.actorUserId, action: "key.rotate" },
         deadline,
       });

@@ -88,6 +88,8 @@ export interface KeyStore {
   get(id: string, deadline: Deadline): Promise<KeyRecord | undefined>;
   /** Newest first. */
   list(filter: KeyFilter, page: PageRequest, deadline: Deadline): Promise<Page<KeyRecord>>;
+  /** The id of the key that a used request_id made or rotated; undefined: it is free. */
+  claimedBy(claim: RequestClaim, deadline: Deadline): Promise<string | undefined>;
   /**
    * Stores a new key. With a claim whose request_id was used: stores nothing and answers the id of the
    * key that it made. `madeIn`, where given, must exist when the key is committed, else "no_workspace": a

@@ -1,6 +1,6 @@
 import { lstat, unlink } from "node:fs/promises";
-import { connect } from "node:net";
 import type { AddressInfo, Server } from "node:net";
+import { connect } from "node:net";
 
 /** Where to listen: a host and port (0: any free one), or a Unix socket's path. */
 export type ListenAddress =

@@ -1,11 +1,11 @@
-import { createServer as createHttp1Server } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer as createHttp2Server } from "node:http2";
+import { createServer as createHttp1Server } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from "node:http2";
-import { createServer as createNetServer } from "node:net";
+import { createServer as createHttp2Server } from "node:http2";
 import type { Socket } from "node:net";
-import { listenOn } from "./listen-address.ts";
+import { createServer as createNetServer } from "node:net";
 import type { ListenAddress } from "./listen-address.ts";
+import { listenOn } from "./listen-address.ts";
 import { sniffProtocol } from "./sniff-protocol.ts";
 
 /** A request of either protocol, in Node's own shape. */

@@ -3,6 +3,7 @@ import type { OnOutage } from "../core/policy.ts";
 import type { BucketStore, Charge, TakeAnswer, TakeRequest } from "../core/ports.ts";
 import { type Attempt, type BreakerState, createBreaker } from "./breaker.ts";
 import { createInProcessBuckets } from "./in-process-buckets.ts";
+import { NotSent } from "./not-sent.ts";
 import { UnreadableBucket } from "./unreadable-bucket.ts";
 
 /** Kept of the caller's time for deciding without the store, in ms. */
@@ -35,8 +36,8 @@ export interface OutageTolerantBuckets extends BucketStore {
  *   outage admits at most one share a window and process more than the limit.
  * - "allow": "admitted", uncounted.
  * A take that the store may have charged although its answer was lost is decided here again. One whose
- * own deadline leaves the store less than half the budget, and passes, throws `deadlineExceeded` instead:
- * that says nothing about the store.
+ * own deadline leaves the store less than half the budget, and passes, or passes before it is sent at all,
+ * throws `deadlineExceeded` instead: that says nothing about the store.
  */
 export function withOutage(
   store: BucketStore,
@@ -88,7 +89,7 @@ export function withOutage(
       try {
         answer = await store.take(request, startMs + storeMs);
       } catch (error) {
-        const cutShort = storeMs < budgetMs / 2 && now() >= startMs + storeMs;
+        const cutShort = wasNotSent(error) || (storeMs < budgetMs / 2 && now() >= startMs + storeMs);
         judge(attempt, { error, cutShort });
         if (!isUnavailable(error)) throw error;
         if (cutShort) throw deadlineExceeded();
@@ -102,9 +103,18 @@ export function withOutage(
 }
 
 function judge(attempt: Attempt, { error, cutShort }: { error: unknown; cutShort: boolean }): void {
-  if (!isUnavailable(error) || error.cause instanceof UnreadableBucket) attempt.succeeded();
-  else if (cutShort) attempt.ended();
+  if (isFault(error) || cutShort) attempt.ended();
+  else if (!isUnavailable(error) || error.cause instanceof UnreadableBucket) attempt.succeeded();
   else attempt.failed();
+}
+
+function wasNotSent(error: unknown): boolean {
+  return error instanceof TollgateError && error.cause instanceof NotSent;
+}
+
+/** Ours, not the store's. */
+function isFault(error: unknown): boolean {
+  return !(error instanceof TollgateError) || error.code === "internal";
 }
 
 function isUnavailable(error: unknown): error is TollgateError {

@@ -66,14 +66,22 @@ export function createRouteTable(routes: readonly Route[]): ListedRouteTable {
     match(method, path) {
       const known = methods.get(method);
       if (known === undefined || !isCanonicalPath(path)) return undefined;
-      const fixed = known.fixed.get(path);
-      if (fixed !== undefined) return fixed.match;
-      if (!path.startsWith(known.prefix)) return undefined;
       const values: string[] = [];
-      const found = descend(known.root, known.prefix.length, { path, values });
-      return found === undefined ? undefined : resolveMatch(found, values);
+      const found = routeOf(known, path, values);
+      if (found === undefined) return undefined;
+      // Servers that decode first might find another route, such as "/@me" in "/%40me".
+      if (path.includes("%") && routeOf(known, decodeURIComponent(path), []) !== found) return undefined;
+      return resolveMatch(found, values);
     },
   };
+}
+
+/** `values` collects the values of the route's parameters, undecoded. */
+function routeOf(known: MethodRoutes, path: string, values: string[]): CompiledRoute | undefined {
+  const fixed = known.fixed.get(path);
+  if (fixed !== undefined) return fixed;
+  if (!path.startsWith(known.prefix)) return undefined;
+  return descend(known.root, known.prefix.length, { path, values });
 }
 
 function compileMethod(routes: readonly Route[]): MethodRoutes {

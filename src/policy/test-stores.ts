@@ -38,6 +38,7 @@ export function createTestStores(): TestStores {
           .reverse(),
         page,
       ),
+    claimedBy: async (claim) => claims.get(claimOf(claim)),
     async create(key, { madeIn, claim }) {
       if (madeIn !== undefined && !workspaces.has(place(madeIn.directory, madeIn.workspaceId))) {
         return "no_workspace";

@@ -68,7 +68,7 @@ export async function createTestWorld(
       buckets: options.dependencies.createBuckets(now),
       nowMs: now,
     }),
-    keys: createKeys({ policies, keys, directory, nowMs: now }),
+    keys: createKeys({ policies, keys, directory, nowMs: now, forget: () => {} }),
     directory: createDirectory({ policies, store: directory, nowMs: now }),
     issued: new Map(),
     keyNames: Object.keys(options.file.keys),

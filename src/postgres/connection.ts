@@ -107,7 +107,10 @@ export function openConnection(url: string, options: ConnectionOptions): Postgre
     },
     destroy: close,
     async end() {
+      // A server that stands still, or is out of reach, never answers the goodbye.
+      const patience = setTimeout(close, goodbyeMs);
       await Promise.race([client.end(), whenClosed]);
+      clearTimeout(patience);
       close();
     },
   };
@@ -115,6 +118,7 @@ export function openConnection(url: string, options: ConnectionOptions): Postgre
 
 /** A process that stalls inside of a transaction, such as a suspended one, holds its locks no longer than this. */
 const idleInTransactionMs = 5000;
+const goodbyeMs = 1000;
 
 function connectionClosed(): Error {
   return Object.assign(new Error("the connection is closed"), { code: "CONNECTION_CLOSED" });

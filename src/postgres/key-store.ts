@@ -34,6 +34,8 @@ export function createKeyStore(database: Database): KeyStore {
       return pageOf(rows, page, { record: keyRecord, position: timePosition });
     },
 
+    claimedBy: (claim, deadline) => database.run(deadline, (connection) => findClaim(connection, claim)),
+
     create: (key, { madeIn, claim, audit, deadline }) =>
       database.transaction(deadline, async (transaction) => {
         if (madeIn !== undefined && !(await holdWorkspace(transaction, madeIn))) return "no_workspace";

@@ -5,7 +5,7 @@ import { plainError } from "./plain-error.ts";
 export interface CreateRedisOptions {
   /** Told of each fault of the connection from then on; it mends itself. Never holds the password. */
   readonly onError: (error: Error) => void;
-  /** The most that the start waits for a server to answer. */
+  /** The most that the start waits for the server to answer, and then for all nodes of a cluster. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -34,7 +34,7 @@ export async function createRedis(
   });
   redis.on("error", (error: Error) => faults.push(plainError(error)));
   try {
-    const info = await firstInfo(redis, db);
+    const info = await within(connectTimeoutMs, firstInfo(redis, db));
     requireFit(info, shown);
     redis.removeAllListeners("error");
     if (info.get("cluster_enabled") !== "1") {
@@ -55,7 +55,11 @@ export async function createRedis(
     clusterRetryStrategy: reconnectDelayMs,
     scaleReads: "master",
   });
-  return connectCluster(cluster, { shown, onError });
+  return connectCluster(cluster, { shown, onError, connectTimeoutMs });
+}
+
+export function isCluster(redis: Redis | Cluster): redis is Cluster {
+  return redis instanceof Cluster;
 }
 
 async function firstInfo(redis: Redis, db: number): Promise<ReadonlyMap<string, string>> {
@@ -67,12 +71,16 @@ async function firstInfo(redis: Redis, db: number): Promise<ReadonlyMap<string, 
 
 async function connectCluster(
   cluster: Cluster,
-  { shown, onError }: { shown: string; onError: (error: Error) => void },
+  {
+    shown,
+    onError,
+    connectTimeoutMs,
+  }: { shown: string; onError: (error: Error) => void; connectTimeoutMs: number },
 ): Promise<Cluster> {
   cluster.on("error", (error: Error) => onError(plainError(error)));
   try {
-    await cluster.connect();
-    for (const node of cluster.nodes("master")) requireFit(parseInfo(await node.info()), shown);
+    // The driver looks for nodes that do not answer for ever.
+    await within(connectTimeoutMs, connectNodes(cluster, shown));
     return cluster;
   } catch (error) {
     cluster.disconnect();
@@ -80,14 +88,33 @@ async function connectCluster(
   }
 }
 
+async function connectNodes(cluster: Cluster, shown: string): Promise<void> {
+  await cluster.connect();
+  for (const node of cluster.nodes("master")) requireFit(parseInfo(await node.info()), shown);
+}
+
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 const connectionOptions = {
   // A call whose reply was lost may have charged: it is never kept, and never sent again.
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
-  // Calls have their own, shorter deadline; this one settles what is left (ioredis issue 2193).
-  commandTimeout: 1000,
+  // Takes have their own, shorter deadline; this one settles what is left (ioredis issue 2193). Both this and
+  // the next count while this process stands still, and end before a reply that has come is read: so they
+  // are longer than a process stands still.
+  commandTimeout: 30_000,
   // A connection that says nothing for so long while it owes a reply is dead: its peer may be gone.
-  socketTimeout: 2000,
+  socketTimeout: 10_000,
   // After a failover the old primary is a replica.
   reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
   protocol: 2,

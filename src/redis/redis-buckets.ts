@@ -1,8 +1,10 @@
-import { Cluster, Command, type Redis } from "ioredis";
-import { storeUnavailable, type TollgateError } from "../core/errors.ts";
+import { type Cluster, Command, type Redis } from "ioredis";
+import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { BucketStore, Deadline, TakeAnswer, TakeRequest } from "../core/ports.ts";
+import { NotSent } from "../points/not-sent.ts";
 import { requestIdReused } from "../points/take-decision.ts";
 import { UnreadableBucket } from "../points/unreadable-bucket.ts";
+import { isCluster } from "./connect.ts";
 import { createKeyNames, shardOf } from "./key-names.ts";
 import { plainError } from "./plain-error.ts";
 import { createRedisClock, type RedisClock } from "./redis-clock.ts";
@@ -11,6 +13,12 @@ import { type Script, takeScript } from "./take-script.ts";
 
 /** Takes in one call of the script: so it keeps Redis from others for well under a millisecond. */
 const BATCH_TAKES = 100;
+
+/**
+ * Takes of one turn that are under way together, as far as calls are whole. Those behind them are sent as
+ * these are answered: sent at once, the last of thousands would spend their budget waiting for the first.
+ */
+const TAKES_AT_ONCE = 200;
 
 /** One call of the script that has ended. */
 export interface RedisCall {
@@ -54,10 +62,12 @@ interface Waiting {
   readonly callerDeadline: Deadline;
   /** The caller's; once it is sent, the budget's where that is sooner. */
   deadline: Deadline;
+  /** Redis's time for it has begun. */
+  sent: boolean;
   readonly resolve: (answer: TakeAnswer) => void;
   readonly reject: (error: TollgateError) => void;
-  /** Sent before, and answered that it came too late: nothing was charged. */
-  sentBefore: boolean;
+  /** Sent, and answered that it came too late: nothing was charged. */
+  wasLate: boolean;
   settled: boolean;
 }
 
@@ -66,6 +76,8 @@ interface Waiting {
  * (in Cluster one a shard). A call is sent once: when its reply is lost, whether it charged is not known,
  * and the take throws `storeUnavailable`. Only what surely did nothing is sent again: a call that
  * the server did not know the script for, and a take that it found to be late while there is still time.
+ * One whose time is up before it is sent fails with the cause `NotSent`. In Cluster a take over several
+ * shards is "internal" CROSS_SHARD.
  */
 export function createRedisBuckets(
   redis: Redis | Cluster,
@@ -88,38 +100,89 @@ export function createRedisBuckets(
   }
 
   function flush(): void {
-    const now = performance.now();
     const due = queue;
     queue = [];
     const groups = new Map<string, Waiting[]>();
     for (const waiting of due) {
-      if (waiting.deadline <= now) {
-        fail(waiting, new Error("the time was up before the take was sent"));
+      const node = isCluster(redis) ? shardOfAll(waiting) : "";
+      if (node === undefined) {
+        refuse(waiting, crossShard());
         continue;
       }
-      if (!waiting.sentBefore) waiting.deadline = Math.min(waiting.deadline, now + budgetMs);
-      const node = redis instanceof Cluster ? shardOfAll(waiting) : "";
       const group = groups.get(node);
       if (group === undefined) groups.set(node, [waiting]);
       else group.push(waiting);
     }
-    for (const [node, group] of groups) {
-      for (let start = 0; start < group.length; start += BATCH_TAKES) {
-        void send(node, group.slice(start, start + BATCH_TAKES));
+    sendInOrder(groups);
+  }
+
+  /** Undefined: they are of several. */
+  function shardOfAll({ request }: Waiting): string | undefined {
+    const [first = "", ...others] = request.charges.map((charge) => shardOf(names.bucket(charge)));
+    return others.every((shard) => shard === first) ? first : undefined;
+  }
+
+  function sendInOrder(groups: ReadonlyMap<string, readonly Waiting[]>): void {
+    let unsent = [...groups].flatMap(([node, group]) =>
+      batchesOf(group).map((batch) => ({ node, batch, watch: failWhenDue(batch) })),
+    );
+    let atOnce = TAKES_AT_ONCE;
+    let underWay = 0;
+    const sendMore = (): void => {
+      while (underWay < atOnce) {
+        const next = unsent.shift();
+        if (next === undefined) return;
+        next.watch.stop();
+        underWay += next.batch.length;
+        void sendNext(next.node, next.batch);
       }
-    }
+    };
+    const sendNext = async (node: string, batch: readonly Waiting[]): Promise<void> => {
+      const ending = await send(node, batch);
+      underWay -= batch.length;
+      if (ending === "silence") abandon(node);
+      // Before those behind them, so that they keep their order.
+      else if (ending.length > 0) unsent.unshift({ node, batch: ending, watch: failWhenDue(ending) });
+      sendMore();
+    };
+    const abandon = (silent: string): void => {
+      for (const { node, batch, watch } of unsent) {
+        if (node !== silent) continue;
+        watch.stop();
+        for (const waiting of batch) fail(waiting, new Error("no reply in time to the takes before it"));
+      }
+      unsent = unsent.filter(({ node }) => node !== silent);
+      // Other shards may be on the same silent server: one after another they would wait far too long.
+      atOnce = Number.POSITIVE_INFINITY;
+    };
+    sendMore();
   }
 
-  function shardOfAll({ request }: Waiting): string {
-    const [first, ...others] = request.charges.map((charge) => shardOf(names.bucket(charge)));
-    if (first === undefined) return "";
-    return others.every((shard) => shard === first) ? first : "";
-  }
-
-  async function send(node: string, batch: readonly Waiting[]): Promise<void> {
-    const clock = clockOf(node);
+  /**
+   * Until the call has ended, or all of its takes are given up. Answers those to be sent again; "silence":
+   * all are given up, and Redis had its whole budget.
+   */
+  async function send(node: string, all: readonly Waiting[]): Promise<readonly Waiting[] | "silence"> {
     const sentMs = performance.now();
-    const stopWatching = failWhenDue(batch);
+    const batch = all.filter((waiting) => isStillToSend(waiting, sentMs));
+    if (batch.length === 0) return [];
+    for (const waiting of batch) {
+      waiting.sent = true;
+      waiting.deadline = Math.min(waiting.deadline, sentMs + budgetMs);
+    }
+    const watch = failWhenDue(batch);
+    const again = await Promise.race([exchange(node, { batch, sentMs }), watch.allFailed]);
+    watch.stop();
+    return again ?? (performance.now() >= sentMs + budgetMs ? "silence" : []);
+  }
+
+  /** Settles the batch by the reply, whenever that comes, but for those to be sent again, which it answers. */
+  async function exchange(
+    node: string,
+    { batch, sentMs }: { batch: readonly Waiting[]; sentMs: number },
+  ): Promise<readonly Waiting[]> {
+    const clock = clockOf(node);
+    const clockWasKnown = clock.known;
     try {
       const bytes = await call(
         encodeTakes(
@@ -134,12 +197,13 @@ export function createRedisBuckets(
       );
       clock.observe(clockUs, { sentMs, receivedMs });
       observe({ takes: batch.length, durationMs: receivedMs - sentMs, outcome: "answered" });
-      batch.forEach((waiting, index) => settle(waiting, verdicts[index]));
+      return batch.filter(
+        (waiting, index) => settle(waiting, { verdict: verdicts[index], clockWasKnown }) === "again",
+      );
     } catch (error) {
       observe({ takes: batch.length, durationMs: performance.now() - sentMs, outcome: "failed" });
       for (const waiting of batch) fail(waiting, plainError(error));
-    } finally {
-      stopWatching();
+      return [];
     }
   }
 
@@ -161,21 +225,28 @@ export function createRedisBuckets(
     return redis.sendCommand(command) as Promise<Buffer>;
   }
 
-  function settle(waiting: Waiting, verdict: TakeVerdict | undefined): void {
-    if (waiting.settled) return;
-    if (verdict === "late" && !waiting.sentBefore && performance.now() < waiting.deadline) {
-      waiting.sentBefore = true;
-      enqueue(waiting);
-      return;
+  function settle(
+    waiting: Waiting,
+    { verdict, clockWasKnown }: { verdict: TakeVerdict | undefined; clockWasKnown: boolean },
+  ): "settled" | "again" {
+    if (waiting.settled) return "settled";
+    if (verdict === "late" && !waiting.wasLate) {
+      waiting.wasLate = true;
+      if (!clockWasKnown) {
+        // This call could do no more than ask what time it is: Redis's time for the take is yet to begin.
+        waiting.sent = false;
+        waiting.deadline = waiting.callerDeadline;
+      }
+      return "again";
     }
-    if (verdict === "late" || verdict === undefined)
-      fail(waiting, new Error("the take reached Redis too late"));
+    if (verdict === "late" || verdict === undefined) fail(waiting, new Error(TOO_LATE));
     else if (verdict === "unreadable") fail(waiting, new UnreadableBucket());
+    else if (verdict === "reused") refuse(waiting, requestIdReused());
     else {
       waiting.settled = true;
-      if (verdict === "reused") waiting.reject(requestIdReused());
-      else waiting.resolve(verdict);
+      waiting.resolve(verdict);
     }
+    return "settled";
   }
 
   return {
@@ -184,7 +255,7 @@ export function createRedisBuckets(
     },
 
     async prepare() {
-      if (redis instanceof Cluster) return;
+      if (isCluster(redis)) return;
       await redis.script("LOAD", script.source);
       const clock = clockOf("");
       for (let reading = 0; reading < CLOCK_READINGS; reading++) {
@@ -202,7 +273,8 @@ export function createRedisBuckets(
           deadline,
           resolve,
           reject,
-          sentBefore: false,
+          sent: false,
+          wasLate: false,
           settled: false,
         });
       });
@@ -210,25 +282,63 @@ export function createRedisBuckets(
   };
 }
 
+function batchesOf(group: readonly Waiting[]): (readonly Waiting[])[] {
+  const batches: (readonly Waiting[])[] = [];
+  for (let start = 0; start < group.length; start += BATCH_TAKES) {
+    batches.push(group.slice(start, start + BATCH_TAKES));
+  }
+  return batches;
+}
+
+const TOO_LATE = "the take reached Redis too late";
+
+function isStillToSend(waiting: Waiting, nowMs: number): boolean {
+  if (waiting.deadline <= nowMs) fail(waiting, waiting.sent ? new Error(TOO_LATE) : new NotSent());
+  return !waiting.settled;
+}
+
+function crossShard(): TollgateError {
+  return new TollgateError("internal", "The points of several shards cannot be taken in one step.", {
+    reason: "CROSS_SHARD",
+  });
+}
+
 function fail(waiting: Waiting, cause: Error): void {
+  refuse(waiting, storeUnavailable("redis", cause));
+}
+
+function refuse(waiting: Waiting, error: TollgateError): void {
   if (waiting.settled) return;
   waiting.settled = true;
-  waiting.reject(storeUnavailable("redis", cause));
+  waiting.reject(error);
+}
+
+interface Watch {
+  /** None of the batch is open any more, before the watch was stopped. */
+  readonly allFailed: Promise<void>;
+  stop(): void;
 }
 
 /**
- * Fails each of the batch that has no answer at its deadline. Answers what ends the watch.
+ * Fails each of the batch that has no answer at its deadline.
  *
  * A watch that wakes late itself says that the machine stood still, or had no processor to spare, and then
  * Redis had as little: its takes get as much longer, up to their caller's deadline. On a machine that has
  * time this adds nothing.
  */
-function failWhenDue(batch: readonly Waiting[]): () => void {
+function failWhenDue(batch: readonly Waiting[]): Watch {
   let timer: NodeJS.Timeout | undefined;
   let ended = false;
+  let tellAllFailed = (): void => {};
+  const allFailed = new Promise<void>((resolve) => {
+    tellAllFailed = resolve;
+  });
   const watch = (): void => {
     const open = batch.filter(({ settled }) => !settled);
-    if (ended || open.length === 0) return;
+    if (open.length === 0) {
+      tellAllFailed();
+      return;
+    }
     const due = Math.min(...open.map(({ deadline }) => deadline));
     const wakeMs = performance.now() + Math.max(1, Math.ceil(due - performance.now()));
     timer = setTimeout(() => {
@@ -242,14 +352,18 @@ function failWhenDue(batch: readonly Waiting[]): () => void {
     if (ended) return;
     const now = performance.now();
     for (const waiting of batch) {
-      if (waiting.deadline <= now) fail(waiting, new Error("no reply in time"));
+      if (waiting.deadline <= now)
+        fail(waiting, waiting.sent ? new Error("no reply in time") : new NotSent());
     }
     watch();
   };
   watch();
-  return () => {
-    ended = true;
-    clearTimeout(timer);
+  return {
+    allFailed,
+    stop() {
+      ended = true;
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -3,6 +3,8 @@
  * was received at m says that at m the clock showed at least r.
  */
 export interface RedisClock {
+  /** Whether there was a reply. */
+  readonly known: boolean;
   /** Redis's time at `nowMs` of the monotonic clock, in microseconds; -Infinity before the first reply. */
   at(nowMs: number): number;
   /** Takes in a reply: the time it carried, and when (monotonic) its call was sent and it was received. */
@@ -14,6 +16,9 @@ export interface RedisClock {
 export function createRedisClock(): RedisClock {
   let aheadUs = Number.NEGATIVE_INFINITY;
   return {
+    get known() {
+      return aheadUs !== Number.NEGATIVE_INFINITY;
+    },
     at: (nowMs) => nowMs * 1000 + aheadUs,
     observe(redisUs, { sentMs, receivedMs }) {
       const least = redisUs - receivedMs * 1000;

@@ -1,4 +1,4 @@
-import type { KeyStore, KeyUse } from "../core/ports.ts";
+import type { Deadline, KeyStore, KeyUse } from "../core/ports.ts";
 
 export interface KeyUsesOptions {
   /** Default 5000. */
@@ -18,8 +18,8 @@ export interface KeyUses {
   /** Writes what waits. Throws when that fails; it goes on waiting then. */
   flush(): Promise<void>;
   start(): void;
-  /** Flushes for the last time; throws when that fails. */
-  stop(): Promise<void>;
+  /** Flushes for the last time, by `deadline`; throws when that fails. */
+  stop(deadline: Deadline): Promise<void>;
 }
 
 /** In one statement: so that it takes milliseconds, and locks no more rows than this. */
@@ -32,6 +32,7 @@ export function createKeyUses(store: Pick<KeyStore, "recordUses">, options: KeyU
   const waiting = { current: new Map<string, number>(), previous: new Map<string, number>() };
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  let lastDeadline = Number.POSITIVE_INFINITY;
   let flushing: Promise<void> = Promise.resolve();
 
   function record({ keyId, secret, timeMs }: KeyUse): void {
@@ -59,7 +60,7 @@ export function createKeyUses(store: Pick<KeyStore, "recordUses">, options: KeyU
   async function flushAll(): Promise<void> {
     for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) {
       try {
-        await store.recordUses(batch, performance.now() + flushTimeoutMs);
+        await store.recordUses(batch, Math.min(performance.now() + flushTimeoutMs, lastDeadline));
       } catch (error) {
         for (const use of batch) record(use);
         throw error;
@@ -88,8 +89,9 @@ export function createKeyUses(store: Pick<KeyStore, "recordUses">, options: KeyU
     record,
     flush,
     start: schedule,
-    async stop() {
+    async stop(deadline) {
       stopped = true;
+      lastDeadline = deadline;
       clearTimeout(timer);
       await flush();
     },

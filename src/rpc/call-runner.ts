@@ -1,15 +1,17 @@
-import type { Interceptor } from "@connectrpc/connect";
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { ConnectError, Interceptor } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
-import { createAuthentication } from "./authentication.ts";
-import { type Call, createCall, setCall } from "./call.ts";
+import type { TollgateError } from "../core/errors.ts";
+import { createAuthentication, createAuthorizationCheck } from "./authentication.ts";
+import { arrivalKey, type Call, createCall, setCall } from "./call.ts";
 import { deadlineFor } from "./deadline.ts";
 import { isOpen } from "./method.ts";
-import { createOverloadBound } from "./overload.ts";
+import { createOverloadBound, type Place } from "./overload.ts";
 import { createRequestLog, type RequestLogOptions } from "./request-log.ts";
 import { createValidation } from "./validation.ts";
 
 export interface CallRunnerDependencies extends RequestLogOptions {
-  readonly callerTokens: Pick<CallerTokens, "authenticate">;
+  readonly callerTokens: Pick<CallerTokens, "authenticate" | "isPlausible">;
   /** Calls at a time; further ones are refused. */
   readonly maxInFlight: number;
 }
@@ -18,6 +20,10 @@ export interface CallRunnerDependencies extends RequestLogOptions {
 export interface CallRunner {
   /** Does the work if the call may be made. Throws ConnectErrors only, ready for the caller. */
   run<Answer>(call: Call, work: () => Promise<Answer>): Promise<Answer>;
+  /** Whether the call may be read at all; undefined: it may. */
+  refusal(method: DescMethod, authorization: string | null): TollgateError | undefined;
+  /** Logs and measures a call that ended before it could be run, and answers what to tell its caller. */
+  failed(call: Call, thrown: unknown): ConnectError;
   /** Calls in flight now; a BatchCheck counts as its checks. */
   inFlight(): number;
   /** The way in through Connect. */
@@ -28,6 +34,7 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
   const log = createRequestLog(dependencies);
   const overload = createOverloadBound(dependencies.maxInFlight);
   const authenticate = createAuthentication(dependencies.callerTokens);
+  const checkAuthorization = createAuthorizationCheck(dependencies.callerTokens);
   const validate = createValidation();
 
   async function admit(call: Call): Promise<void> {
@@ -38,23 +45,26 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
 
   async function run<Answer>(call: Call, work: () => Promise<Answer>): Promise<Answer> {
     const start = log.start();
-    let leave: (() => void) | undefined;
+    let place: Place | undefined;
     try {
-      leave = overload.enter(call);
+      place = overload.enter(call);
       call.deadline = deadlineFor(call, start);
       await admit(call);
+      place.grow();
       const answer = await work();
       log.succeeded(call, start);
       return answer;
     } catch (thrown) {
       throw log.failed(call, start, thrown);
     } finally {
-      leave?.();
+      place?.leave();
     }
   }
 
   return {
     run,
+    refusal: (method, authorization) => (isOpen(method) ? undefined : checkAuthorization(authorization)),
+    failed: (call, thrown) => log.failed(call, log.start(), thrown),
     inFlight: overload.inFlight,
     interceptor: (next) => async (request) => {
       const call = createCall({
@@ -63,7 +73,16 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
         message: request.stream ? undefined : request.message,
       });
       setCall(request.contextValues, call);
-      if (request.stream) return overload.boundStream(() => next(request));
+      const arrival = request.contextValues.get(arrivalKey);
+      if (arrival !== undefined) arrival.isSeen = true;
+      if (request.stream) {
+        const start = log.start();
+        try {
+          return await overload.boundStream(arrival?.connection ?? call, () => next(request));
+        } catch (thrown) {
+          throw log.failed(call, start, thrown);
+        }
+      }
       const response = await run(call, () => next(request));
       if (call.requestId !== "") response.header.set("x-request-id", call.requestId);
       return response;

@@ -8,8 +8,8 @@ export interface Call {
   readonly method: DescMethod;
   /** A request header's value, by lower-case name; several are joined by commas. */
   header(name: string): string | null;
-  /** The request; undefined for streams. */
-  readonly message: Message | undefined;
+  /** The request; undefined for streams, and before it is read. */
+  message: Message | undefined;
   /** Empty: nobody has asked for one yet. */
   requestId: string;
   /** Undefined before authentication, and on calls that need none. */
@@ -34,6 +34,16 @@ export function createCall(request: Pick<Call, "method" | "header" | "message">)
     deadline: Number.NEGATIVE_INFINITY,
   };
 }
+
+/** What is known of a request before it is a call. */
+export interface Arrival {
+  /** The same for all requests of one connection. */
+  readonly connection: object;
+  /** Whether the call runner has seen it: what fails before was refused by Connect itself. */
+  isSeen: boolean;
+}
+
+export const arrivalKey = createContextKey<Arrival | undefined>(undefined);
 
 const callKey = createContextKey<Call | undefined>(undefined);
 

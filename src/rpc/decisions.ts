@@ -43,10 +43,21 @@ export function createDecisions({ authorizer, onDecision }: DecisionsDependencie
       return checkResponse(decision);
     },
 
-    /** All at once, so that they share one round trip to the points' store. */
+    /**
+     * All at once, so that they share one round trip to the points' store; and none before each is known to
+     * be free of the caller's own mistakes, so that no charge is lost in an error.
+     */
     async batchCheck(request, { caller, deadline }) {
+      const inputs = request.checks.map(checkInput);
+      for (const [index, input] of inputs.entries()) {
+        try {
+          authorizer.verify(input, caller);
+        } catch (error) {
+          throw withinField(error, `checks[${index}]`);
+        }
+      }
       const outcomes = await Promise.allSettled(
-        request.checks.map(async (check) => authorizer.check(checkInput(check), caller, deadline)),
+        inputs.map((input) => authorizer.check(input, caller, deadline)),
       );
       for (const outcome of outcomes) {
         if (outcome.status === "fulfilled") onDecision(outcome.value);

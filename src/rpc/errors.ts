@@ -1,5 +1,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type ErrorCode, type FieldViolation, TollgateError } from "../core/errors.ts";
+import {
+  type ErrorCode,
+  type FieldViolation,
+  TollgateError,
+  type TollgateErrorDetails,
+} from "../core/errors.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 
 /** The ErrorInfo's domain: whose reasons they are. */
@@ -45,10 +50,7 @@ export function toConnectError(error: unknown, requestId: string): ConnectError 
 function connectError(error: TollgateError): ConnectError {
   const headers =
     error.code === "unauthenticated" ? { "www-authenticate": 'Bearer realm="tollgate"' } : undefined;
-  const info = {
-    desc: ErrorInfoSchema,
-    value: { reason: error.reason, domain: ERROR_DOMAIN, metadata: error.metadata },
-  };
+  const info = errorInfo(error);
   const badRequest = {
     desc: BadRequestSchema,
     value: {
@@ -65,6 +67,10 @@ function connectError(error: TollgateError): ConnectError {
     error.violations.length === 0 ? [info] : [info, badRequest],
     error.cause,
   );
+}
+
+export function errorInfo({ reason, metadata = {} }: Pick<TollgateErrorDetails, "reason" | "metadata">) {
+  return { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN, metadata } };
 }
 
 /** INVALID_ARGUMENT for several fields. */

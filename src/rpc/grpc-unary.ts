@@ -12,11 +12,13 @@ import {
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { authorizationOf } from "./authorization-header.ts";
-import { type AuthenticatedCall, authenticated, createCall } from "./call.ts";
+import type { TollgateError } from "../core/errors.ts";
+import { type AuthenticatedCall, authenticated, type Call } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import { toConnectError } from "./errors.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
+import { discardRest, type RequestBody } from "./request-bodies.ts";
+import { unreadable } from "./unreadable.ts";
 
 /** A unary method that is served from bytes to bytes. */
 export interface HotMethod {
@@ -47,6 +49,11 @@ export function hotMethod<I extends DescMessage, O extends DescMessage>(
 
 export interface GrpcUnaryOptions {
   readonly hot: HotMethod;
+  /** The call, whose message is set once it is read. */
+  readonly call: Call;
+  readonly body: RequestBody;
+  /** Why the body is not to be read; undefined: it is. */
+  readonly refusal: TollgateError | undefined;
   readonly runner: CallRunner;
   readonly readMaxBytes: number;
   /** Serves the request in full generality; `body` is all of it. */
@@ -80,36 +87,57 @@ export function serveGrpcUnary(
   options: GrpcUnaryOptions,
 ): void {
   const { stream } = request;
+  const { body, call, runner } = options;
+  if (options.refusal !== undefined) {
+    discardRest(stream);
+    fail(runner.failed(call, options.refusal));
+    return;
+  }
   const chunks: Buffer[] = [];
   let length = 0;
   stream.on("data", onData);
   stream.once("end", onEnd);
+  body.onLate = stopWith;
 
   function onData(chunk: Buffer): void {
     chunks.push(chunk);
     length += chunk.length;
-    if (length <= options.readMaxBytes + PREFIX_BYTES) return;
+    if (length > options.readMaxBytes + PREFIX_BYTES) {
+      const message = `message is larger than ${options.readMaxBytes} bytes`;
+      stopWith(unreadable(new ConnectError(message, Code.ResourceExhausted), call.method.input));
+      return;
+    }
+    try {
+      body.add(chunk.length);
+    } catch (error) {
+      stopWith(error);
+    }
+  }
+
+  function stopWith(error: unknown): void {
     stream.off("end", onEnd);
     // What is still to come flows on, to nobody: the client may not look for an answer before it has sent all.
     stream.off("data", onData);
-    fail(new ConnectError(`message is larger than ${options.readMaxBytes} bytes`, Code.ResourceExhausted));
+    stream.resume();
+    chunks.length = 0;
+    body.end();
+    fail(runner.failed(call, error));
   }
 
   function onEnd(): void {
-    const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-    const hotRequest = options.hot.read(body);
-    if (hotRequest === undefined) options.otherwise(body);
+    body.end();
+    // A stream that its client took back ends as well, wherever its body stood.
+    if (stream.aborted || stream.destroyed) return;
+    const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    const hotRequest = options.hot.read(bytes);
+    if (hotRequest === undefined) options.otherwise(bytes);
     else answer(hotRequest).catch(options.onUndelivered);
   }
 
   async function answer({ message, work }: HotRequest): Promise<void> {
-    const call = createCall({
-      method: options.hot.method,
-      message,
-      header: (name) => headerOf(request, name),
-    });
+    call.message = message;
     try {
-      const frame = await options.runner.run(call, () => work(authenticated(call)));
+      const frame = await runner.run(call, () => work(authenticated(call)));
       const headers: Record<string, string> = { "content-type": "application/grpc+proto" };
       if (call.requestId !== "") headers["x-request-id"] = call.requestId;
       response.writeHead(200, headers);
@@ -127,13 +155,6 @@ export function serveGrpcUnary(
     response.addTrailers(Object.fromEntries(trailer));
     response.end();
   }
-}
-
-function headerOf(request: Http2ServerRequest, name: string): string | null {
-  if (name === "authorization") return authorizationOf(request.rawHeaders);
-  const value = request.headers[name];
-  if (value === undefined) return null;
-  return typeof value === "string" ? value : value.join(", ");
 }
 
 /** One length-prefixed message that is not compressed; undefined: the body is something else. */

@@ -1,35 +1,65 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
-import { createConnectRouter } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { Http2ServerResponse } from "node:http2";
+import { type ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import type {
+  UniversalHandler,
+  UniversalServerRequest,
+  UniversalServerResponse,
+} from "@connectrpc/connect/protocol";
 import {
   compressionBrotli,
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import { TollgateError } from "../core/errors.ts";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import { authorizationOf } from "./authorization-header.ts";
+import { type Arrival, arrivalKey, type Call, createCall } from "./call.ts";
 import { type CallRunner, type CallRunnerDependencies, createCallRunner } from "./call-runner.ts";
 import { createDecisions, type Decisions, type DecisionsDependencies } from "./decisions.ts";
 import { respellingGrpcMessage } from "./grpc-message.ts";
 import { type HotMethod, hotMethod, isPlainGrpc, serveGrpcUnary } from "./grpc-unary.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
+import {
+  type BodyBounds,
+  bounded,
+  createRequestBodies,
+  discardRest,
+  type Exchange,
+  inSlices,
+  type RequestBodies,
+  type RequestBody,
+} from "./request-bodies.ts";
 import { createRoutes, type RoutesDependencies } from "./routes.ts";
+import { errorIn, READ_BEFORE_BODY, unreadable } from "./unreadable.ts";
 
 export interface HandlerDependencies
   extends Omit<RoutesDependencies, "decisions">,
     DecisionsDependencies,
-    Omit<CallRunnerDependencies, "callerTokens"> {}
+    Omit<CallRunnerDependencies, "callerTokens"> {
+  readonly bodies?: Partial<BodyBounds>;
+}
 
-type NodeRequest = IncomingMessage | Http2ServerRequest;
-type NodeResponse = ServerResponse | Http2ServerResponse;
+type NodeRequest = Exchange["request"];
+type NodeResponse = Exchange["response"];
+
+/** A request on its way to a method. */
+interface Incoming extends Exchange {
+  readonly call: Call;
+  /** Undefined: of a stream of messages, which has no end to wait for. */
+  readonly body: RequestBody | undefined;
+  readonly authorization: string | null;
+  /** Why the body is not to be read; undefined: it is. */
+  readonly refusal: TollgateError | undefined;
+}
 
 export interface RequestHandler {
   /** Serves one request of Node's HTTP/1.1 or HTTP/2 server. */
   handle(request: NodeRequest, response: NodeResponse): void;
   /** Calls in flight now. */
   inFlight: CallRunner["inFlight"];
+  /** Bytes held of bodies that are not whole yet. */
+  unfinishedBytes: RequestBodies["unfinishedBytes"];
 }
 
 /** The largest request message, also after decompression. */
@@ -44,6 +74,7 @@ const COMPRESS_MIN_BYTES = 16 * 1024;
 export function createRequestHandler(dependencies: HandlerDependencies): RequestHandler {
   const { log, serving } = dependencies;
   const runner = createCallRunner(dependencies);
+  const bodies = createRequestBodies(dependencies.bodies);
   const decisions = createDecisions(dependencies);
   const router = createConnectRouter({
     interceptors: [runner.interceptor],
@@ -57,14 +88,13 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const hotMethods = hotMethodsByPath(decisions);
 
-  function serveByConnect(
-    handler: UniversalHandler,
-    { request, response }: { request: NodeRequest; response: NodeResponse },
-    body?: Uint8Array,
-  ): void {
-    let universal: ReturnType<typeof universalRequestFromNodeRequest>;
+  function serveByConnect(handler: UniversalHandler, incoming: Incoming, whole?: Uint8Array): void {
+    const { request, response, authorization } = incoming;
+    const arrival: Arrival = { connection: connectionOf(request), isSeen: false };
+    const values = createContextValues().set(arrivalKey, arrival);
+    let universal: UniversalServerRequest;
     try {
-      universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
+      universal = universalRequestFromNodeRequest(request, response, undefined, values);
     } catch {
       // What it makes a URL of is the client's own: an authority that is missing, or none at all.
       answerProblem(response, {
@@ -75,11 +105,48 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
       return;
     }
     if ("stream" in request) discardRest(request.stream);
-    const authorization = authorizationOf(request.rawHeaders);
     if (authorization !== null) universal.header.set("authorization", authorization);
-    handler(body === undefined ? universal : { ...universal, body: oneChunk(body) })
-      .then((answer) => universalResponseToNodeResponse(respelled(answer), response))
-      .catch(logUndelivered);
+    const read = whole === undefined ? (universal.body as AsyncIterable<Uint8Array>) : inSlicesOf(whole);
+    const serve = async () => {
+      const answer = await handler({ ...universal, body: bodyFor({ incoming, arrival, read }) });
+      const isRefused = !arrival.isSeen && !universal.signal.aborted && handler.method.methodKind === "unary";
+      const told = isRefused ? await explained({ handler, incoming, universal, answer }) : answer;
+      await universalResponseToNodeResponse(respelled(told), response);
+    };
+    serve().catch(logUndelivered);
+  }
+
+  /** Throws what forbids to read it: Connect gives that the form of whatever protocol it is. */
+  async function* bodyFor(options: {
+    incoming: Incoming;
+    arrival: Arrival;
+    read: AsyncIterable<Uint8Array>;
+  }): AsyncGenerator<Uint8Array> {
+    const { incoming, arrival, read } = options;
+    const { body, call } = incoming;
+    try {
+      if (incoming.refusal !== undefined) throw incoming.refusal;
+      yield* body === undefined ? read : bounded(read, { exchange: incoming, body });
+    } catch (error) {
+      if (!(error instanceof TollgateError)) throw error;
+      arrival.isSeen = true;
+      throw runner.failed(call, error);
+    }
+  }
+
+  /** What Connect refused by itself is logged and measured as well, and told in the form of all errors. */
+  async function explained(options: {
+    handler: UniversalHandler;
+    incoming: Incoming;
+    universal: UniversalServerRequest;
+    answer: UniversalServerResponse;
+  }): Promise<UniversalServerResponse> {
+    const { handler, incoming, universal } = options;
+    const { error, answer } = await errorIn(options.answer);
+    if (error === undefined) return answer;
+    const told = runner.failed(incoming.call, unreadable(error, handler.method.input));
+    for (const name of READ_BEFORE_BODY) universal.header.delete(name);
+    return handler({ ...universal, body: throwing(told) });
   }
 
   /** The client is gone, or has reset the stream: nobody is left to be told. */
@@ -89,6 +156,7 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
 
   return {
     inFlight: runner.inFlight,
+    unfinishedBytes: bodies.unfinishedBytes,
     handle(request, response) {
       const path = pathOf(request.url ?? "");
       const handler = handlers.get(path);
@@ -96,35 +164,53 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
         answerOverHttp({ method: request.method ?? "", path, response, serving });
         return;
       }
+      const { method } = handler;
+      const authorization = authorizationOf(request.rawHeaders);
+      const header = (name: string) => (name === "authorization" ? authorization : headerOf(request, name));
+      const call = createCall({ method, message: undefined, header });
+      const refusal = runner.refusal(method, authorization);
       const hot = hotMethods.get(path);
       if (hot !== undefined && "stream" in request && request.method === "POST" && isPlainGrpc(request)) {
+        const body = bodies.begin({ request, response });
         serveGrpcUnary(request, response as Http2ServerResponse, {
           hot,
+          call,
+          body,
+          refusal,
           runner,
           readMaxBytes: READ_MAX_BYTES,
-          otherwise: (body) => serveByConnect(handler, { request, response }, body),
+          otherwise: (whole) =>
+            serveByConnect(handler, { request, response, call, body, authorization, refusal }, whole),
           onUndelivered: logUndelivered,
         });
         return;
       }
-      serveByConnect(handler, { request, response });
+      const body = method.methodKind === "bidi_streaming" ? undefined : bodies.begin({ request, response });
+      serveByConnect(handler, { request, response, call, body, authorization, refusal });
     },
   };
 }
 
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+/** Several values are joined by commas, as any list of header values is. */
+function headerOf(request: NodeRequest, name: string): string | null {
+  const value = request.headers[name];
+  if (value === undefined) return null;
+  return typeof value === "string" ? value : value.join(", ");
 }
 
-/**
- * Once the answer is written, takes what the client still sends, and drops it: a client whose window is
- * full may not look for an answer before it has sent all. On HTTP/1.1 Node does so itself.
- */
-function discardRest(stream: ServerHttp2Stream): void {
-  stream.once("finish", () => {
-    stream.removeAllListeners("data");
-    stream.resume();
-  });
+function connectionOf(request: NodeRequest): object {
+  return "stream" in request ? (request.stream.session ?? request.stream) : request.socket;
+}
+
+async function* inSlicesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield* inSlices(bytes);
+}
+
+function throwing(error: ConnectError): AsyncIterable<Uint8Array> {
+  const next = async () => {
+    throw error;
+  };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }
 
 /** Only gRPC has trailers of HTTP; the others write their errors into the body. */

@@ -7,15 +7,28 @@ import { isOpen } from "./method.ts";
 
 /** Streams open at once over all connections: health watches and reflection, which need no token. */
 const MAX_STREAMS = 1000;
+/** Of them on one connection. */
+const MAX_STREAMS_EACH = 20;
 
 export interface OverloadBound {
-  /** Counts the call in, and answers what counts it out again. Throws RESOURCE_EXHAUSTED, OVERLOADED. */
-  enter(call: Call): () => void;
-  /** The same for a stream, which counts until its last message. */
-  boundStream<Response>(open: () => Promise<Response>): Promise<Response>;
+  /** Counts the call in as one. Throws RESOURCE_EXHAUSTED, OVERLOADED. */
+  enter(call: Call): Place;
+  /** The same for a stream of a connection, which counts until its last message. */
+  boundStream<Response>(connection: object, open: () => Promise<Response>): Promise<Response>;
   /** Calls in flight now, without streams; a BatchCheck counts as its checks. */
   inFlight(): number;
 }
+
+export interface Place {
+  /**
+   * Counts a BatchCheck as its checks from now on: once it is known who sent it, and that it holds no more
+   * checks than it may. Throws RESOURCE_EXHAUSTED, OVERLOADED.
+   */
+  grow(): void;
+  leave(): void;
+}
+
+const FREE: Place = { grow() {}, leave() {} };
 
 /**
  * Refuses at once, before any I/O, what would be more than `maxInFlight` calls at a time. Unary health
@@ -24,34 +37,48 @@ export interface OverloadBound {
 export function createOverloadBound(maxInFlight: number): OverloadBound {
   let inFlight = 0;
   let streams = 0;
+  const streamsOf = new WeakMap<object, number>();
 
-  async function* counted<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  function countStream(connection: object, change: 1 | -1): void {
+    streams += change;
+    streamsOf.set(connection, (streamsOf.get(connection) ?? 0) + change);
+  }
+
+  async function* counted<T>(connection: object, messages: AsyncIterable<T>): AsyncGenerator<T> {
     try {
       yield* messages;
     } finally {
-      streams--;
+      countStream(connection, -1);
     }
   }
 
   return {
     enter(call) {
-      if (isOpen(call.method)) return () => {};
-      const weight = Math.min(weightOf(call), maxInFlight);
-      if (inFlight + weight > maxInFlight) throw overloaded();
-      inFlight += weight;
-      return () => {
-        inFlight -= weight;
+      if (isOpen(call.method)) return FREE;
+      if (inFlight >= maxInFlight) throw overloaded();
+      inFlight++;
+      let weight = 1;
+      return {
+        grow() {
+          const more = Math.min(weightOf(call), maxInFlight) - weight;
+          if (inFlight + more > maxInFlight) throw overloaded();
+          inFlight += more;
+          weight += more;
+        },
+        leave() {
+          inFlight -= weight;
+        },
       };
     },
 
-    async boundStream(open) {
-      if (streams >= MAX_STREAMS) throw overloaded();
-      streams++;
+    async boundStream(connection, open) {
+      if (streams >= MAX_STREAMS || (streamsOf.get(connection) ?? 0) >= MAX_STREAMS_EACH) throw overloaded();
+      countStream(connection, 1);
       try {
         const response = await open();
-        return { ...response, message: counted((response as StreamResponse).message) };
+        return { ...response, message: counted(connection, (response as StreamResponse).message) };
       } catch (error) {
-        streams--;
+        countStream(connection, -1);
         throw error;
       }
     },
@@ -65,7 +92,7 @@ function weightOf({ method, message }: Call): number {
   return Math.max(1, (message as BatchCheckRequest).checks.length);
 }
 
-function overloaded(): TollgateError {
+export function overloaded(): TollgateError {
   return new TollgateError("resource_exhausted", "Too much work is in flight; try again later, elsewhere.", {
     reason: "OVERLOADED",
   });

@@ -33,7 +33,7 @@ export interface RequestLog {
   failed(call: Call, start: number, thrown: unknown): ConnectError;
 }
 
-/** Of a hot method's warnings of one code, at most one line in this time; the next one has the count. */
+/** Of a hot or open method's warnings of one code, at most one line in this time; the next one has the count. */
 const REPEAT_AFTER_MS = 1000;
 
 /**
@@ -86,9 +86,9 @@ export function createRequestLog(options: RequestLogOptions): RequestLog {
       error.metadata.set("x-request-id", call.requestId);
       const code = codeName(error.code);
       onFinished({ method: methodName(call.method), code, durationMs: nowMs - start });
-      const level = levelOf(call, error.code);
+      const level = levelOf(call, error);
       const suppressed =
-        level === "warn" && isHot(call.method)
+        level === "warn" && (isHot(call.method) || isOpen(call.method))
           ? suppressedBefore(`${methodName(call.method)} ${code}`, nowMs)
           : 0;
       if (suppressed !== undefined && log.isLevelEnabled(level)) {
@@ -113,8 +113,11 @@ function requestIdOf(call: Call): string {
   return sent !== null && /^[!-~]{1,128}$/.test(sent) ? sent : "";
 }
 
-function levelOf({ method }: Call, code: Code): LogLevel {
-  switch (code) {
+function levelOf({ method }: Call, error: ConnectError): LogLevel {
+  const otherwise = isHot(method) || isOpen(method) ? "debug" : "info";
+  // Whatever code Connect gives it: the fault is the caller's.
+  if (reasonOf(error) === "REQUEST_UNREADABLE") return otherwise;
+  switch (error.code) {
     case Code.Internal:
     case Code.Unknown:
     case Code.DataLoss:
@@ -124,7 +127,7 @@ function levelOf({ method }: Call, code: Code): LogLevel {
     case Code.ResourceExhausted:
       return "warn";
     default:
-      return isHot(method) || isOpen(method) ? "debug" : "info";
+      return otherwise;
   }
 }
 

@@ -27,6 +27,9 @@ export interface RoutesDependencies extends AuthorizationServiceDependencies {
   readonly watchIntervalMs?: number;
 }
 
+/** The largest message that those may send who need no token. */
+const OPEN_READ_MAX_BYTES = 16 * 1024;
+
 /** All services of this server, on whatever carries a Connect router. */
 export function createRoutes(dependencies: RoutesDependencies): (router: ConnectRouter) => void {
   const { callerTokens, directory, serving } = dependencies;
@@ -46,11 +49,12 @@ export function createRoutes(dependencies: RoutesDependencies): (router: Connect
           ? {}
           : { watchIntervalMs: dependencies.watchIntervalMs }),
       }),
+      { readMaxBytes: OPEN_READ_MAX_BYTES },
     );
     if (dependencies.reflection) {
       const reflection = createReflection({ services, stopping: serving.stopping });
-      router.service(ReflectionV1, reflection.v1);
-      router.service(ReflectionV1Alpha, reflection.v1alpha);
+      router.service(ReflectionV1, reflection.v1, { readMaxBytes: OPEN_READ_MAX_BYTES });
+      router.service(ReflectionV1Alpha, reflection.v1alpha, { readMaxBytes: OPEN_READ_MAX_BYTES });
     }
   };
 }

@@ -39,7 +39,7 @@ export async function startMemoryServer(apis: readonly string[] = ["retool", "re
       buckets: createInProcessBuckets({ now: nowMs }),
       nowMs,
     }),
-    keys: createKeys({ policies, keys: stores.keys, directory: stores.directory, nowMs }),
+    keys: createKeys({ policies, keys: stores.keys, directory: stores.directory, nowMs, forget: () => {} }),
     directory: createDirectory({ policies, store: stores.directory, nowMs }),
     callerTokens: createCallerTokens({ policies, store: tokens, rights, adminToken, nowMs }),
     serving: { report: () => ({ serving: true, stores: {} }), stopping: new AbortController().signal },

@@ -100,6 +100,7 @@ describe("the first step that fails decides", () => {
     });
     expect(await world.check(secret, "GET /nothing")).toMatchObject({ reason: "ROUTE_UNKNOWN" });
     expect(await world.check(secret, "GET /items/../items")).toMatchObject({ reason: "ROUTE_UNKNOWN" });
+    expect(await world.check(secret, "GET /items?x=1#y")).toMatchObject({ reason: "ROUTE_UNKNOWN" });
   });
 
   it.each([
@@ -163,7 +164,7 @@ describe("hosts and environments", () => {
     expect(await world.check("", "GET https://API.shop.test:443/items")).toMatchObject({ api: "shop" });
     expect(await world.check("", "GET https://a.b.eu.shop.test/items")).toMatchObject({ api: "shop" });
     expect(await world.check("", "GET http://other.test/x")).toMatchObject({ api: "other" });
-    await expect(world.check("", "GET https://eu.shop.test/items")).rejects.toMatchObject({
+    await expect(world.check("", "GET https://nowhere.test/items")).rejects.toMatchObject({
       code: "invalid_argument",
     });
     await expect(world.check("", "do", { api: "nope" })).rejects.toMatchObject({ code: "not_found" });
@@ -180,6 +181,12 @@ describe("hosts and environments", () => {
     expect(await world.check(sandbox.secret, at("sandbox.shop.test"))).toMatchObject({ allowed: true });
     expect(await world.check(secret, at("sandbox.shop.test"))).toMatchObject({ reason: "KEY_UNKNOWN" });
     expect(await world.check(sandbox.secret, at("api.shop.test"))).toMatchObject({ allowed: true });
+    // A Host of the client's own is no way around it.
+    for (const host of ["10.0.0.7", "sandbox.shop.test..", "other.test"]) {
+      for (const api of ["", "shop"]) {
+        expect(await world.check(secret, at(host), { api })).toMatchObject({ reason: "KEY_UNKNOWN" });
+      }
+    }
   });
 });
 
@@ -437,6 +444,21 @@ describe("points", () => {
   });
 });
 
+describe("whatever the client sends", () => {
+  const long = "x".repeat(70_000);
+  it.each<[string, string, object]>([
+    ["a method of 70,000 letters", `${long} /items`, {}],
+    ["a path of 70,000 letters", `GET /${long}`, {}],
+    ["a path of controls", "GET /\0\n", {}],
+    ["a host of 70,000 letters", `GET https://${long}/items`, { api: "shop" }],
+    ["an address of 70,000 letters", "items.read", { clientIp: long }],
+    ["a workspace that is no id", "items.read", { workspaceId: "a b\r\n" }],
+    ["a location that is no id", "items.read", { locationIds: [long, "\0"] }],
+  ])("%s is decided", async (_, target, fields) => {
+    expect(typeof (await world.check(secret, target, fields)).allowed).toBe("boolean");
+  });
+});
+
 describe("the caller", () => {
   it("who is limited to other apis gets no decision", async () => {
     await expect(
@@ -444,6 +466,26 @@ describe("the caller", () => {
     ).rejects.toMatchObject({
       code: "permission_denied",
       reason: "API_NOT_GRANTED",
+    });
+  });
+
+  it("of another api learns nothing of a key by its id", async () => {
+    const { principal } = await world.check(secret, "items.read", { mode: "peek" });
+    world.reload(shop, other);
+    const input = {
+      api: "",
+      subject: { keyId: principal?.keyId ?? "" },
+      workspaceId: "",
+      points: 1,
+      requestId: "",
+      mode: "enforce" as const,
+    };
+    expect(
+      await world.authorizer.consume(input, callerWith(["consume"], ["other"]), NO_DEADLINE),
+    ).toMatchObject({
+      api: "other",
+      reason: "KEY_UNKNOWN",
+      principal: undefined,
     });
   });
 

@@ -224,6 +224,30 @@ describe("revoking", () => {
     expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "KEY_REVOKED" });
   });
 
+  it("by an old secret whose overlap has ended is NOT_FOUND, and the new one lives", async () => {
+    const { key, secret } = await world.createKey(by("ali"));
+    const rotated = await world.keys.rotate(
+      { keyId: key.id, overlapMs: 1000, actorUserId: "", requestId: "" },
+      admin,
+      NO_DEADLINE,
+    );
+    world.wait(1000);
+    await expect(
+      world.keys.revoke({ target: { key: secret }, reason: "", actorUserId: "" }, admin, NO_DEADLINE),
+    ).rejects.toMatchObject({ code: "not_found" });
+    expect(await world.check(rotated.secret, "tickets.read")).toMatchObject({ allowed: true });
+  });
+
+  it("what is revoked already drops it from this replica's cache all the same", async () => {
+    const { key } = await world.createKey(by("ali"));
+    const revoke = () =>
+      world.keys.revoke({ target: { keyId: key.id }, reason: "", actorUserId: "" }, admin, NO_DEADLINE);
+    await revoke();
+    expect(world.forgotten).toEqual([]);
+    await revoke();
+    expect(world.forgotten).toEqual([key.id]);
+  });
+
   it("an unknown id or secret is NOT_FOUND", async () => {
     for (const target of [{ keyId: "key_none" }, { key: "secret" }]) {
       await expect(
@@ -287,6 +311,34 @@ describe("rotating", () => {
       code: "failed_precondition",
       reason: "KEY_REVOKED",
     });
+  });
+
+  it("gives nobody a secret that may do more than he", async () => {
+    const lesser = desk.replace(
+      "agent: {",
+      "lead: {permissions: [tickets.read], manages_keys: workspace}\n  agent: {",
+    );
+    world.reload(lesser);
+    await world.putMember("w1", "lea", { role: "lead" });
+    const { key } = await world.createKey(by("ali"));
+    const asLea = { actorUserId: "lea", overlapMs: 0 };
+    await expect(rotate(key.id, asLea)).rejects.toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+    expect(await rotate(key.id, { actorUserId: "olga", overlapMs: 0 })).toMatchObject({
+      key: { id: key.id },
+    });
+    expect(
+      await world.keys.revoke(
+        { target: { keyId: key.id }, reason: "", actorUserId: "lea" },
+        keysOnly,
+        NO_DEADLINE,
+      ),
+    ).toMatchObject({ id: key.id });
+  });
+
+  it("twice with one request_id is ALREADY_EXISTS also while the first one's overlap runs", async () => {
+    const { key } = await world.createKey(by("ali"));
+    await rotate(key.id, { requestId: "r2" });
+    await expect(rotate(key.id, { requestId: "r2" })).rejects.toMatchObject({ code: "already_exists" });
   });
 
   it("twice with one request_id changes nothing the second time", async () => {
@@ -377,9 +429,10 @@ describe("a policy that drops what is in use", () => {
     world.reload(desk.replace(/ {2}agent:.*\n/, ""));
     expect(await world.check(secret, "tickets.read")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
     await expect(world.createKey(by("ali"))).rejects.toMatchObject({ reason: "ROLE_INSUFFICIENT" });
-    await expect(world.putMember("w1", "ali", { role: "agent" })).rejects.toMatchObject({
+    await expect(world.putMember("w1", "new", { role: "agent" })).rejects.toMatchObject({
       code: "invalid_argument",
     });
+    await world.putMember("w1", "ali", { role: "agent" });
     await world.putMember("w1", "ali", { role: "guest" });
     expect(await world.check(secret, "tickets.read")).toMatchObject({ allowed: true });
   });

@@ -44,7 +44,14 @@ export function createWorld(...policyTexts: readonly string[]) {
     nowMs: clock,
     onUse: (use) => uses.push(use),
   });
-  const keys = createKeys({ policies, keys: stores.keys, directory: stores.directory, nowMs: clock });
+  const forgotten: string[] = [];
+  const keys = createKeys({
+    policies,
+    keys: stores.keys,
+    directory: stores.directory,
+    nowMs: clock,
+    forget: (key) => forgotten.push(key.id),
+  });
   const directory = createDirectory({ policies, store: stores.directory, nowMs: clock });
 
   return {
@@ -52,6 +59,7 @@ export function createWorld(...policyTexts: readonly string[]) {
     directory,
     authorizer,
     uses,
+    forgotten,
     now: clock,
     wait(ms: number): void {
       nowMs += ms;

@@ -129,6 +129,16 @@ describe.each(["embedded", "Postgres and Redis"])("the service on %s", (stores) 
     expect(body.results.filter((result: { allowed: boolean }) => result.allowed)).toHaveLength(30);
   });
 
+  it("charges none of a batch in which the caller made a mistake", async () => {
+    await putWorld(call, "mistaken");
+    const { id, secret } = await createKey(call, { workspaceId: "mistaken" });
+    const good = { api: "retool", key: secret, permission: "users.read" };
+    const failed = await call("BatchCheck", { checks: [good, { ...good, permission: "users.eat" }, good] });
+    expect(failed.status).toBe(400);
+    expect(violatedFields(failed)).toEqual(["checks[1].permission"]);
+    expect((await call("ConsumePoints", { keyId: id, points: 0 })).body.points.remaining).toBe(300);
+  });
+
   it("consumes points by key id, looks without charging, and charges a request_id once", async () => {
     await putWorld(call, "consume");
     const { id } = await createKey(call, { workspaceId: "consume" });

@@ -28,6 +28,7 @@ beforeAll(async () => {
       TOLLGATE_ADDRESS: tollgate.url.replace("http://", ""),
       TOLLGATE_TOKEN: token.body.secret,
       API: "retool",
+      PORT: "0",
       UPSTREAM: `http://127.0.0.1:${upstreamPort}`,
     },
     stdio: ["ignore", "pipe", "inherit"],

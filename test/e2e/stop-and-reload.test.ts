@@ -1,9 +1,15 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createJsonApi, createKey, type JsonApi, putWorld, succeed } from "../support/json-api.ts";
+import { startPostgres } from "../support/postgres.ts";
+import { startRedis } from "../support/redis.ts";
 import { inRepository } from "../support/repository.ts";
+import { runTollgate } from "../support/run-tollgate.ts";
 import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tollgate-reload-"));
@@ -81,4 +87,57 @@ it("SIGTERM lets calls in flight end, writes the last uses, and exits with 0", a
   const { body } = await createJsonApi(second.url, second.adminToken)("GetKey", { keyId: key.id });
   expect(body.key.lastUseTime).toBeDefined();
   expect(await second.stop()).toBe(0);
+});
+
+describe("told to stop, it exits with 0", () => {
+  it("though Postgres and Redis stand still", async () => {
+    const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+    const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, TOLLGATE_GRACE: "1s" };
+    await runTollgate(["migrate"], { env });
+    const frozen = await startTollgate({ env });
+    const ask = createJsonApi(frozen.url, frozen.adminToken);
+    await putWorld(ask, "w3");
+    const key = await createKey(ask, { workspaceId: "w3" });
+    await succeed(ask("Check", { api: "retool", key: key.secret, permission: "users.read" }));
+    await Promise.all(Array.from({ length: 40 }, () => ask("ListKeys", {})));
+    postgres.pause();
+    redis.pause();
+    expect(await frozen.stop()).toBe(0);
+    postgres.resume();
+    redis.resume();
+    await Promise.all([postgres.stop(), redis.stop()]);
+  }, 60_000);
+
+  it("also where it is told twice, and in the middle of its start", async () => {
+    const twice = await startTollgate({ env: { TOLLGATE_POLICIES: folder, TOLLGATE_GRACE: "1s" } });
+    // Half a request holds the drain open for its grace.
+    const client = connect(Number(new URL(twice.url).port), "127.0.0.1");
+    await once(client, "connect");
+    // The end of the grace may come as a reset, which is no fault here.
+    client.on("error", () => client.destroy());
+    client.write(
+      "POST /tollgate.v1.AuthorizationService/Check HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+    );
+    twice.process.kill("SIGTERM");
+    twice.process.kill("SIGTERM");
+    expect(await twice.stop()).toBe(0);
+    client.destroy();
+
+    const silent = createServer(() => {});
+    const port = await new Promise<number>((resolve) => {
+      silent.listen(0, "127.0.0.1", () => resolve((silent.address() as { port: number }).port));
+    });
+    const starting = spawn(process.execPath, [inRepository("bin", "tollgate.js"), "serve"], {
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        DATABASE_URL: `postgres://u@127.0.0.1:${port}/x`,
+        TOLLGATE_METRICS_LISTEN: "off",
+      },
+      stdio: "ignore",
+    });
+    await once(silent, "connection");
+    starting.kill("SIGTERM");
+    expect(await once(starting, "exit")).toEqual([0, null]);
+    silent.close();
+  }, 60_000);
 });

@@ -1,13 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { storeUnavailable } from "../../src/core/errors.ts";
+import { storeUnavailable, TollgateError } from "../../src/core/errors.ts";
 import type { OnOutage } from "../../src/core/policy.ts";
 import type { BucketStore, Charge, Deadline, TakeAnswer, TakeRequest } from "../../src/core/ports.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
+import { NotSent } from "../../src/points/not-sent.ts";
 import { type OutageEvent, withOutage } from "../../src/points/outage.ts";
 import { UnreadableBucket } from "../../src/points/unreadable-bucket.ts";
 import { chargeOf, takeOf } from "../contract/bucket-store.ts";
 
-type Fault = "none" | "refuses" | "hangs" | "unreadable";
+type Fault = "none" | "refuses" | "hangs" | "unreadable" | "not sent" | "internal";
+
+const causes = { unreadable: new UnreadableBucket(), "not sent": new NotSent() };
 
 /** A store on a clock of the test's, in front of which faults can be put; what hangs does so for its budget. */
 function createFaulty({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
@@ -21,10 +24,9 @@ function createFaulty({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
       state.calls++;
       if (state.fault === "none") return inner.take(request, Number.POSITIVE_INFINITY);
       if (state.fault === "hangs") clock.ms = Math.max(clock.ms, Math.min(deadline, clock.ms + 25));
-      throw storeUnavailable(
-        "redis",
-        state.fault === "unreadable" ? new UnreadableBucket() : new Error("gone"),
-      );
+      if (state.fault === "internal") throw new TollgateError("internal", "A fault.", { reason: "FAULT" });
+      const cause = state.fault === "hangs" || state.fault === "refuses" ? undefined : causes[state.fault];
+      throw storeUnavailable("redis", cause ?? new Error("gone"));
     },
   };
   const tolerant = withOutage(store, {
@@ -191,6 +193,26 @@ describe("in an outage", () => {
   });
 });
 
+test("an internal error of a take stays one, and neither opens nor closes the breaker", async () => {
+  const { take, state, tolerant, clock, events } = createFaulty();
+  state.fault = "internal";
+  for (let call = 0; call < 5; call++) {
+    await expect(take(chargeOf())).rejects.toMatchObject({ code: "internal" });
+  }
+  expect(tolerant.breakerState).toBe("closed");
+  expect(events).toEqual([]);
+  state.fault = "refuses";
+  for (let call = 0; call < 3; call++) {
+    await take(chargeOf());
+    clock.ms++;
+  }
+  expect(tolerant.breakerState).toBe("open");
+  clock.ms += 250;
+  state.fault = "internal";
+  await expect(take(chargeOf())).rejects.toMatchObject({ code: "internal" });
+  expect(tolerant.breakerState).toBe("half_open");
+});
+
 describe("time", () => {
   test("the store gets the budget, and no more", async () => {
     const { take, state, clock } = createFaulty();
@@ -211,6 +233,16 @@ describe("time", () => {
     state.fault = "hangs";
     for (let call = 0; call < 10; call++) {
       await expect(take(chargeOf(), { leftMs: 5 })).rejects.toMatchObject({ code: "deadline_exceeded" });
+    }
+    expect(tolerant.breakerState).toBe("closed");
+    expect(events).toEqual([]);
+  });
+
+  test("a take that was never sent is past its deadline: an error, and no outage", async () => {
+    const { take, state, tolerant, events } = createFaulty();
+    state.fault = "not sent";
+    for (let call = 0; call < 10; call++) {
+      await expect(take(chargeOf(), { leftMs: 30 })).rejects.toMatchObject({ code: "deadline_exceeded" });
     }
     expect(tolerant.breakerState).toBe("closed");
     expect(events).toEqual([]);

@@ -79,6 +79,13 @@ describe("exactly one route matches a method and a path", () => {
   });
 });
 
+test("an escaped spelling of a fixed segment is not taken for a parameter's value", () => {
+  const fixed = createRouteTable([route("GET /items/@export"), route("GET /items/:id")]);
+  expect(fixed.match("GET", "/items/@export")?.template).toBe("GET /items/@export");
+  expect(fixed.match("GET", "/items/%40export")).toBeUndefined();
+  expect(fixed.match("GET", "/items/ann%40example.com")?.template).toBe("GET /items/:id");
+});
+
 test("locations in the path are decoded once, each by the name that the route gives it", () => {
   expect(table.match("GET", "/shops/berlin")?.locationIds).toEqual(["berlin"]);
   expect(table.match("GET", "/shops/%C3%A5s")?.locationIds).toEqual(["ås"]);

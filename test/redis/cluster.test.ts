@@ -1,8 +1,10 @@
 import { Cluster, Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createRedis } from "../../src/redis/connect.ts";
+import { withOutage } from "../../src/points/outage.ts";
+import { createRedis, isCluster } from "../../src/redis/connect.ts";
 import { createRedisBuckets, type RedisCall } from "../../src/redis/redis-buckets.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
+import { freePort } from "../support/free-port.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 
 const SLOTS = 16_384;
@@ -71,8 +73,51 @@ test("takes of one turn go in one call a shard, and each bucket stays exact", as
   expect(calls.length).toBeLessThanOrEqual(4 * 3);
 });
 
-test("a take over two shards is refused as an error: it could not be one step", async () => {
-  const store = createRedisBuckets(cluster, { budgetMs: 10_000 });
+test("a take over two shards is an internal error of its own: it could not be one step", async () => {
+  const store = withOutage(createRedisBuckets(cluster, { budgetMs: 10_000 }), {
+    budgetMs: 10_000,
+    liveReplicas: () => 1,
+  });
   const charges = ["one", "another", "a third"].map((shardBy) => ({ ...chargeOf(), shardBy }));
-  await expect(store.take(takeOf(charges), inTime())).rejects.toMatchObject({ code: "unavailable" });
+  for (let round = 0; round < 5; round++) {
+    const [over, within] = await Promise.allSettled([
+      store.take(takeOf(charges), inTime()),
+      store.take(takeOf(chargeOf()), inTime()),
+    ]);
+    expect(over).toMatchObject({ status: "rejected", reason: { code: "internal", reason: "CROSS_SHARD" } });
+    expect(within).toMatchObject({ status: "fulfilled", value: { decidedBy: "store" } });
+  }
+  expect(store.breakerState).toBe("closed");
+});
+
+test("8000 takes of one turn over all shards are all decided by a healthy cluster", async () => {
+  // Far less than all of them take together, on any machine.
+  const store = createRedisBuckets(cluster, { budgetMs: 100 });
+  const charges = Array.from({ length: 8000 }, (_, index) => ({ ...chargeOf(), shardBy: `w${index}` }));
+  // So that each node has the script.
+  const warm = createRedisBuckets(cluster, { budgetMs: 10_000 });
+  await Promise.all(charges.map((charge) => warm.take(takeOf(charge), inTime())));
+  const outcomes = await Promise.allSettled(charges.map((charge) => store.take(takeOf(charge), inTime())));
+  expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(8000);
+});
+
+test("the client of a cluster is told from that of one server", async () => {
+  const server = await startRedis();
+  const redis = await createRedis(server.url, { onError: () => {} });
+  expect([isCluster(cluster), isCluster(redis)]).toEqual([true, false]);
+  redis.disconnect();
+  await server.stop();
+});
+
+test("the start is refused when the cluster announces a node that cannot be reached", async () => {
+  const server = await startRedis({ args: ["--cluster-enabled", "yes"] });
+  const admin = new Redis(server.url, { protocol: 2 });
+  await admin.cluster("ADDSLOTS", ...Array.from({ length: SLOTS }, (_, slot) => slot));
+  while (!(await admin.cluster("INFO")).includes("cluster_state:ok")) await admin.ping();
+  await admin.config("SET", "cluster-announce-ip", "127.0.0.2");
+  await admin.config("SET", "cluster-announce-port", String(await freePort()));
+  const refused = createRedis(server.url, { onError: () => {}, connectTimeoutMs: 500 });
+  await expect(refused).rejects.toMatchObject({ code: "unavailable", reason: "REDIS_UNREACHABLE" });
+  admin.disconnect();
+  await server.stop();
 });

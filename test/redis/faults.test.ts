@@ -107,6 +107,16 @@ test("each take fails at its own deadline, a later one with the same call may st
   expect((await answerWhenBack(charge)).states).toMatchObject([{ remaining: 3 }]);
 });
 
+test("a connection whose peer has fallen silent is given up, and takes work again on a new one", async () => {
+  // Not `once` of node:events, which ends at the error that comes first.
+  const closed = new Promise((resolve) => redis.once("close", resolve));
+  server.pause();
+  await expect(store.take(takeOf(chargeOf()), inTime())).rejects.toMatchObject(unavailable);
+  await closed;
+  server.resume();
+  expect(await answerWhenBack(chargeOf())).toMatchObject({ decidedBy: "store" });
+}, 30_000);
+
 test("takes fail with STORE_UNAVAILABLE while the server may write nothing, and charge nothing", async () => {
   const charge = chargeOf({ points: 5 });
   await patient.take(takeOf(charge), inTime());

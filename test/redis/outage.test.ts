@@ -28,6 +28,17 @@ function take(charge: Charge, onOutage: OnOutage): Promise<TakeAnswer> {
   return store.take({ ...takeOf(charge), onOutage }, inTime());
 }
 
+/** Keeps this process from all else, as a long turn does. */
+function stall(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+/** Until the takes of this turn are sent. */
+function sent(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Takes nothing, again and again, until the breaker is in that state. */
 async function untilBreakerIs(state: BreakerState): Promise<void> {
   while (store.breakerState !== state) await take(chargeOf({ cost: 0 }), "deny");
@@ -55,3 +66,51 @@ test("a burst of 1000 takes on a frozen Redis is decided by each policy's rule, 
     states: [{ remaining: 299 }],
   });
 });
+
+test("takes whose time is up before this process gets to send them say nothing about Redis", async () => {
+  await untilBreakerIs("closed");
+  for (let round = 0; round < 5; round++) {
+    const late = store.take({ ...takeOf(chargeOf()), onOutage: "local" }, performance.now() + 30);
+    stall(40);
+    await expect(late).rejects.toMatchObject({ code: "deadline_exceeded" });
+  }
+  expect(store.breakerState).toBe("closed");
+});
+
+test("a reply that came while this process stood still for seconds is the answer", async () => {
+  await untilBreakerIs("closed");
+  const charge = chargeOf({ points: 5 });
+  const taken = take(charge, "local");
+  await sent();
+  stall(2500);
+  expect(await taken).toMatchObject({ decidedBy: "store", states: [{ remaining: 4 }] });
+  expect(store.breakerState).toBe("closed");
+  expect(redis.status).toBe("ready");
+});
+
+test("8000 takes of one turn on as many buckets are all decided by a healthy Redis", async () => {
+  // Far less than all of them take together, on any machine.
+  const budgetMs = 100;
+  const buckets = createRedisBuckets(redis, { budgetMs });
+  const tolerant = withOutage(buckets, { budgetMs, liveReplicas: () => 2 });
+  await buckets.prepare();
+  const answers = await Promise.all(
+    Array.from({ length: 8000 }, () => tolerant.take(takeOf(chargeOf()), inTime())),
+  );
+  expect(answers.filter(({ decidedBy }) => decidedBy === "store")).toHaveLength(8000);
+  expect(tolerant.breakerState).toBe("closed");
+});
+
+test("of 8000 takes of one turn on a frozen Redis those behind the first few are not sent any more", async () => {
+  await untilBreakerIs("closed");
+  const before = await scriptCalls();
+  server.pause();
+  const answers = await Promise.all(Array.from({ length: 8000 }, () => take(chargeOf(), "deny")));
+  server.resume();
+  expect(answers.filter(({ outcome }) => outcome === "unavailable")).toHaveLength(8000);
+  expect((await scriptCalls()) - before).toBeLessThanOrEqual(4);
+});
+
+async function scriptCalls(): Promise<number> {
+  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info("commandstats"))?.[1] ?? 0);
+}

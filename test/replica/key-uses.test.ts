@@ -85,7 +85,7 @@ test("it flushes by itself, goes on after a failure, and once more when it stops
   failure = undefined;
   await expect.poll(async () => (await stores.keys.get(key.id, soon()))?.lastUseTimeMs).toBe(5);
   uses.record({ keyId: key.id, secret: "current", timeMs: 6 });
-  await uses.stop();
+  await uses.stop(soon());
   expect(await stores.keys.get(key.id, soon())).toMatchObject({ lastUseTimeMs: 6 });
 });
 

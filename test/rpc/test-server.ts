@@ -9,6 +9,7 @@ import { createListener, type Listener, type ListenerBounds } from "../../src/ht
 import { createLog } from "../../src/log.ts";
 import { createMetrics, type Metrics } from "../../src/metrics.ts";
 import { createRequestHandler } from "../../src/rpc/handler.ts";
+import type { BodyBounds } from "../../src/rpc/request-bodies.ts";
 import type { ServingReport } from "../../src/rpc/serving.ts";
 
 /** What stands in for the core: each test says what it answers. Whatever is not given fails the call. */
@@ -22,6 +23,7 @@ export interface Core {
 export interface TestServerOptions extends Core {
   readonly address?: ListenAddress;
   readonly bounds?: Partial<ListenerBounds>;
+  readonly bodies?: Partial<BodyBounds>;
   readonly reflection?: boolean;
   readonly maxInFlight?: number;
   readonly logLevel?: string;
@@ -41,6 +43,7 @@ export interface TestServer {
   /** A stored caller token's secret. */
   issueToken(grants: readonly Grant[], change?: Partial<CallerTokenRecord>): string;
   inFlight(): number;
+  unfinishedBytes(): number;
   stop(): Promise<void>;
 }
 
@@ -64,8 +67,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   });
   const metrics = createMetrics();
   const stopping = new AbortController();
-  const { handle, inFlight } = createRequestHandler({
-    authorizer: standIn<Authorizer>("authorizer", options.authorizer),
+  const { handle, inFlight, unfinishedBytes } = createRequestHandler({
+    authorizer: standIn<Authorizer>("authorizer", { verify: () => {}, ...options.authorizer }),
     keys: standIn<Keys>("keys", options.keys),
     directory: standIn<Directory>("directory", options.directory),
     callerTokens: { ...callerTokens, ...options.callerTokens },
@@ -77,6 +80,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     reflection: options.reflection ?? true,
     watchIntervalMs: 5,
     maxInFlight: options.maxInFlight ?? 1000,
+    ...(options.bodies === undefined ? {} : { bodies: options.bodies }),
     log,
     onFinished: metrics.onFinished,
     onDecision: metrics.onDecision,
@@ -100,6 +104,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       return secret;
     },
     inFlight,
+    unfinishedBytes,
     async stop() {
       stopping.abort();
       await listener.drain(0);

@@ -42,7 +42,8 @@ export type Workspace = Message<"tollgate.v1.Workspace"> & {
   name: string;
 
   /**
-   * One of the policy's plans; empty: none, which is below the lowest.
+   * One of the plans of the directory's policies (any text where they have none); empty: none, which is
+   * below the lowest.
    *
    * @generated from field: string plan = 4;
    */
