@@ -86,8 +86,9 @@ function serialised(
     if (closed !== undefined) throw storeUnavailable("postgres", new Error("the data folder is closed"));
     if (waiting >= maxWaiting) throw tooManyWaiting();
     waiting++;
+    let isGivenUp = false;
     const turn = last.then(() => {
-      if (performance.now() >= deadline) throw missedDeadline("before its turn came");
+      if (isGivenUp || performance.now() >= deadline) throw missedDeadline("before its turn came");
       return work();
     });
     const settled = () => {
@@ -95,7 +96,10 @@ function serialised(
     };
     // A failed turn is told to its caller, and does not stop the queue.
     last = turn.then(settled, settled);
-    return settledBy(deadline, turn);
+    // A timer may fire a little before its time: what its caller was told to have failed must not begin then.
+    return settledBy(deadline, turn, () => {
+      isGivenUp = true;
+    });
   }
 
   return {
@@ -109,11 +113,14 @@ function serialised(
 }
 
 /** The queue stays held by what misses its deadline: it cannot be taken back. */
-async function settledBy<T>(deadline: Deadline, turn: Promise<T>): Promise<T> {
+async function settledBy<T>(deadline: Deadline, turn: Promise<T>, onPassed: () => void): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const passed = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(missedDeadline("while it ran")),
+      () => {
+        onPassed();
+        reject(missedDeadline("while it ran"));
+      },
       // A timer takes at most 2^31 - 1 ms.
       Math.min(deadline - performance.now(), 2 ** 31 - 1),
     );
