@@ -29,8 +29,7 @@ import { migrate, schemaProblem, schemaState } from "./postgres/migrate.ts";
 import { observed } from "./postgres/observed-database.ts";
 import { createPostgresDatabase } from "./postgres/pool.ts";
 import { createStores } from "./postgres/stores.ts";
-import { createRedis, isCluster } from "./redis/connect.ts";
-import { createRedisBuckets } from "./redis/redis-buckets.ts";
+import type { createRedis } from "./redis/connect.ts";
 import { type CachedRights, createCachedRights } from "./replica/cached-rights.ts";
 import { withInvalidation } from "./replica/coherent-stores.ts";
 import { createKeyUses } from "./replica/key-uses.ts";
@@ -86,10 +85,11 @@ async function openApp(
   const currentPolicies = () => policies;
 
   // First what fails fastest.
-  const redis = await openRedis(config, log);
+  const openedRedis = await openRedis(config, log);
+  const redis = openedRedis?.redis;
   opened.push(() => redis?.disconnect());
   const checkShards = (set: PolicySet): void => {
-    if (redis !== undefined && isCluster(redis)) requireOneShard(set);
+    if (openedRedis?.isCluster === true) requireOneShard(set);
   };
   checkShards(policies);
   const database = await openDatabase(config, {
@@ -317,11 +317,17 @@ function unreachableDatabase(url: string, error: unknown): unknown {
 }
 
 /** Undefined: points are kept in this process. */
-async function openRedis(config: Config, log: Log): Promise<Redis | undefined> {
+async function openRedis(
+  config: Config,
+  log: Log,
+): Promise<{ redis: Redis; isCluster: boolean } | undefined> {
   if (config.redisUrl === undefined) return undefined;
-  return createRedis(config.redisUrl, {
+  // Loaded where it is used: its driver takes a good part of an embedded start.
+  const { createRedis, isCluster } = await import("./redis/connect.ts");
+  const redis = await createRedis(config.redisUrl, {
     onError: (error) => log.warn({ err: error }, "the connection to Redis failed"),
   });
+  return { redis, isCluster: isCluster(redis) };
 }
 
 async function createBuckets(
@@ -330,6 +336,7 @@ async function createBuckets(
 ): Promise<{ buckets: BucketStore; isReady: () => boolean }> {
   const { redis, log, metrics, rights } = parts;
   if (redis === undefined) return { buckets: createInProcessBuckets(), isReady: () => true };
+  const { createRedisBuckets } = await import("./redis/redis-buckets.ts");
   const buckets = createRedisBuckets(redis, {
     shards: config.redisShards,
     budgetMs: config.pointsBudgetMs,
