@@ -13,6 +13,7 @@ import { TollgateError } from "./core/errors.ts";
 import { createKeys } from "./core/keys.ts";
 import type { PolicySet } from "./core/policy-set.ts";
 import type { BucketStore, Deadline } from "./core/ports.ts";
+import { createRateLimits } from "./core/rate-limits.ts";
 import type { Grant } from "./core/records.ts";
 import { openEmbedded } from "./embedded/pglite.ts";
 import { addressText, type ListenAddress } from "./http2/listen-address.ts";
@@ -30,6 +31,7 @@ import { observed } from "./postgres/observed-database.ts";
 import { createPostgresDatabase } from "./postgres/pool.ts";
 import { createStores } from "./postgres/stores.ts";
 import type { createRedis } from "./redis/connect.ts";
+import { createGateways } from "./proxy/gateways.ts";
 import { type CachedRights, createCachedRights } from "./replica/cached-rights.ts";
 import { withInvalidation } from "./replica/coherent-stores.ts";
 import { createKeyUses } from "./replica/key-uses.ts";
@@ -154,7 +156,20 @@ async function openApp(
       stores: { postgres: isServing(), redis: points.isReady() },
     }),
   };
+  const { extAuthz, forwardAuth, rateLimit } = createGateways({
+    authorizer,
+    policies: currentPolicies,
+    rateLimits: createRateLimits({ policies: currentPolicies, rights, buckets: points.buckets, nowMs }),
+    onDecision: metrics.onDecision,
+    onRateLimitDecision: metrics.onRateLimitDecision,
+    rateLimitFields: config.rateLimitHeaders,
+    trustedProxies: config.trustedProxies,
+    log,
+    onUndecided: metrics.onUndecided,
+  });
   const handler = createRequestHandler({
+    gateways: { extAuthz, rateLimit },
+    forwardAuth,
     authorizer,
     keys: createKeys({
       policies: currentPolicies,

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
+import { type AddressRange, parseAddressRange } from "./core/address-range.ts";
 
 /** A variable, flag or file holds what it must not. The message names it and what would be right. */
 export class ConfigError extends Error {
@@ -134,6 +135,30 @@ export function parseSwitch(value: string, source: string): boolean {
   if (value === "on") return true;
   if (value === "off") return false;
   throw wrong(source, value, "on or off");
+}
+
+/** Address ranges with commas between them; "none" for none. */
+export function parseAddressRanges(value: string, source: string): readonly AddressRange[] {
+  if (value === "none") return [];
+  return value.split(",").map((text) => {
+    const range = parseAddressRange(text.trim());
+    if (range === undefined) {
+      throw new ConfigError(
+        `${source}: ${JSON.stringify(text.trim())} is no address range; write 10.0.0.0/8,2001:db8::/32, or none`,
+      );
+    }
+    return range;
+  });
+}
+
+/** One of the words. */
+export function parseWord<Word extends string>(words: readonly Word[]) {
+  return (value: string, source: string): Word => {
+    const word = words.find((each) => each === value);
+    if (word === undefined)
+      throw new ConfigError(`${source} is one of ${words.join(", ")}, not ${JSON.stringify(value)}`);
+    return word;
+  };
 }
 
 export function parseInteger(least: number, most: number) {

@@ -1,3 +1,4 @@
+import type { AddressRange } from "./core/address-range.ts";
 import {
   ConfigError,
   closest,
@@ -7,6 +8,7 @@ import {
   type ListenAddress,
   type LogLevel,
   logLevels,
+  parseAddressRanges,
   parseAdminToken,
   parseDuration,
   parseInteger,
@@ -15,6 +17,7 @@ import {
   parseSwitch,
   parseTcp,
   parseUrl,
+  parseWord,
   readSecretFile,
   type TcpAddress,
 } from "./config-value.ts";
@@ -38,7 +41,13 @@ export interface Config {
   readonly pointsBudgetMs: number;
   readonly redisShards: number;
   readonly databaseConnections: number;
+  /** Gateways whose X-Forwarded-* are believed. */
+  readonly trustedProxies: readonly AddressRange[];
+  readonly rateLimitHeaders: (typeof rateLimitHeaders)[number];
 }
+
+/** What the clients of gateways are told of their points. */
+const rateLimitHeaders = ["draft-10", "legacy", "both", "off"] as const;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags by their long name, such as `metrics-listen`; undefined: not given. */
@@ -163,6 +172,20 @@ export const settings = {
     description: "connections to Postgres at most, besides one for the replica's lease",
     fallback: "10",
   },
+  trustedProxies: {
+    variable: "TOLLGATE_TRUSTED_PROXIES",
+    flag: "trusted-proxies",
+    placeholder: "<ranges>",
+    description: "gateways whose X-Forwarded-* forward auth believes: address ranges with commas, or none",
+    fallback: "127.0.0.0/8,::1/128",
+  },
+  rateLimitHeaders: {
+    variable: "TOLLGATE_RATELIMIT_HEADERS",
+    flag: "ratelimit-headers",
+    placeholder: "<version>",
+    description: `what clients of gateways are told of their points: ${rateLimitHeaders.join(", ")}`,
+    fallback: "draft-10",
+  },
 } as const satisfies Record<keyof Config, Setting>;
 
 /** Read by the other commands, so that they are known to `unknownVariables`. */
@@ -196,6 +219,8 @@ export function readConfig(env: Environment, flags: Flags): Config {
     pointsBudgetMs: need(settings.pointsBudgetMs, parseDuration(1, 10_000)),
     redisShards: need(settings.redisShards, parseInteger(1, 16_384)),
     databaseConnections: need(settings.databaseConnections, parseInteger(1, 1000)),
+    trustedProxies: need(settings.trustedProxies, parseAddressRanges),
+    rateLimitHeaders: need(settings.rateLimitHeaders, parseWord(rateLimitHeaders)),
   };
 }
 

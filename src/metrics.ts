@@ -2,11 +2,16 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Decision } from "./core/decision.ts";
+import type { RateLimitDecision } from "./core/rate-limits.ts";
 
 /** What the parts of the service tell, each in one call that costs well below a microsecond. */
 export interface Metrics {
   readonly registry: Registry;
   onDecision(decision: Decision): void;
+  /** What Envoy's rate limit filter asked: apart from the decisions, which a request behind ext_authz is one of already. */
+  onRateLimitDecision(decision: RateLimitDecision): void;
+  /** What a gateway asked could not be decided and was refused; `reason` is an error's. */
+  onUndecided(reason: string): void;
   onFinished(call: { method: string; code: string; durationMs: number }): void;
   /** One answer, or failure, of a store; `operation` is one of a fixed few. */
   onStoreCall(call: { store: string; operation: string; failed: boolean; durationMs: number }): void;
@@ -41,6 +46,18 @@ export function createMetrics(): Metrics {
     name: "tollgate_decisions_total",
     help: "Decisions by api and reason (ALLOWED: passed), degraded cause, and reason in shadow.",
     labelNames: ["api", "reason", "degraded", "shadow_reason"] as const,
+    registers,
+  });
+  const rateLimitDecisions = new Counter({
+    name: "tollgate_rate_limit_decisions_total",
+    help: "Answers of the rate limit service by api and reason (ALLOWED: within), degraded cause, and reason in shadow.",
+    labelNames: ["api", "reason", "degraded", "shadow_reason"] as const,
+    registers,
+  });
+  const undecided = new Counter({
+    name: "tollgate_gateway_undecided_total",
+    help: "Requests of gateways that were refused because they could not be decided, by the error's reason.",
+    labelNames: ["reason"] as const,
     registers,
   });
   const calls = new Histogram({
@@ -97,6 +114,9 @@ export function createMetrics(): Metrics {
   const decisionOf = bindOnce((api, reason, degraded, shadow_reason) =>
     decisions.labels({ api, reason, degraded, shadow_reason }),
   );
+  const rateLimitDecisionOf = bindOnce((api, reason, degraded, shadow_reason) =>
+    rateLimitDecisions.labels({ api, reason, degraded, shadow_reason }),
+  );
   const callOf = bindOnce((method, code) => calls.labels({ method, code }));
   const storeCallOf = bindOnce((store, operation, outcome) =>
     storeCalls.labels({ store, operation, outcome }),
@@ -107,6 +127,12 @@ export function createMetrics(): Metrics {
     registry,
     onDecision({ api, reason, degraded, shadowReason }) {
       decisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
+    },
+    onRateLimitDecision({ api, reason, degraded, shadowReason }) {
+      rateLimitDecisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
+    },
+    onUndecided(reason) {
+      undecided.inc({ reason });
     },
     onFinished({ method, code, durationMs }) {
       callOf(method, code).observe(durationMs / 1000);

@@ -10,11 +10,13 @@ const decision: Decision = {
   allowed: true,
   reason: undefined,
   principal: undefined,
+  cost: undefined,
   limits: [],
   points: undefined,
   retryAfterMs: 0,
   degraded: [],
   requiredScopes: [],
+  isShadow: false,
   shadowReason: undefined,
   steps: [],
 };

@@ -47,6 +47,7 @@ function printPolicy(terminal: Terminal, it: PolicySummary): void {
       ["https", it.https],
       ["enforcement", it.enforcement],
       ["on outage", it.onOutage],
+      ["on error", it.onError],
       ["plans", it.plans.join(" < ")],
       ["requires", gateText(it)],
     ]),

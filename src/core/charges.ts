@@ -1,9 +1,10 @@
+import { createHash } from "node:crypto";
 import type { PointsState } from "./decision.ts";
 import type { Limit, Policy } from "./policy.ts";
 import type { BucketState, Charge, TakeAnswer } from "./ports.ts";
 import type { KeyRecord, WorkspaceRecord } from "./records.ts";
 
-/** What a request of that cost is charged: every limit of the policy that applies to it, in the policy's order. */
+/** What a key's request of that cost is charged: every limit of the policy that applies, in the policy's order. */
 export function chargesFor(
   policy: Policy,
   request: { key: KeyRecord; workspace: WorkspaceRecord | undefined; cost: number },
@@ -11,10 +12,11 @@ export function chargesFor(
   const { key, workspace, cost } = request;
   const charges: Charge[] = [];
   for (const limit of policy.limits) {
+    if (limit.per === "descriptor") continue;
     if (limit.environments.length > 0 && !limit.environments.includes(key.environment)) continue;
     const counted = countedBy(limit, { key, workspaceId: workspace?.id ?? "" });
     charges.push({
-      limit: policy.enforcement === "shadow" ? withoutBlock(limit) : limit,
+      limit: inForce(policy, limit),
       points: limit.planPoints.get(workspace?.plan ?? "") ?? limit.points,
       bucket: `${policy.api}\n${limit.name}\n${counted.subject}`,
       shardBy: counted.shardBy === "" ? policy.api : `${policy.directory}\n${counted.shardBy}`,
@@ -25,13 +27,50 @@ export function chargesFor(
 }
 
 /**
+ * What a rate limit descriptor of that cost is charged: every limit of the policy that matches it, in the
+ * policy's order. All of them lie in the api's shard.
+ */
+export function chargesForDescriptor(
+  policy: Policy,
+  { entries, cost }: { entries: ReadonlyMap<string, string>; cost: number },
+): Charge[] {
+  return policy.limits
+    .filter((limit) => limit.per === "descriptor" && matches(limit.descriptor, entries))
+    .map((limit) => ({
+      limit: inForce(policy, limit),
+      points: limit.points,
+      bucket: `${policy.api}\n${limit.name}\ndescriptor\n${digestOf(entries)}`,
+      shardBy: policy.api,
+      cost,
+    }));
+}
+
+function matches(descriptor: ReadonlyMap<string, string>, entries: ReadonlyMap<string, string>): boolean {
+  if (descriptor.size !== entries.size) return false;
+  for (const [key, value] of descriptor) {
+    const given = entries.get(key);
+    if (given === undefined || (value !== "*" && value !== given)) return false;
+  }
+  return true;
+}
+
+/** Short, however long the values are that a client chose; the order of entries does not matter. */
+function digestOf(entries: ReadonlyMap<string, string>): string {
+  const sorted = [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256").update(JSON.stringify(sorted)).digest("base64url");
+}
+
+/**
  * Whether a decision of the policy may charge buckets of several shards: a limit for the whole api beside
  * others, or one by key where a key may act in several workspaces. Redis Cluster cannot take those in one step.
+ * Limits per descriptor are never part of such a decision.
  */
 export function spansShards(policy: Policy): boolean {
   const roams = [...policy.keyTypes.values()].some((type) => type.workspace === "request");
   const shards = new Set(
-    policy.limits.map(({ per }) => (per === "api" ? "api" : per === "key" && roams ? "key" : "workspace")),
+    policy.limits
+      .filter(({ per }) => per !== "descriptor")
+      .map(({ per }) => (per === "api" ? "api" : per === "key" && roams ? "key" : "workspace")),
   );
   return shards.size > 1;
 }
@@ -53,7 +92,10 @@ export function pointsStates(charges: readonly Charge[], answer: TakeAnswer | un
 }
 
 /** The index of the limit that refuses for longest, else of the one with the smallest share left; -1: none. */
-export function tightestOf(charges: readonly Charge[], answer: TakeAnswer | undefined): number {
+export function tightestOf(
+  charges: readonly Charge[],
+  answer: Pick<TakeAnswer, "states"> | undefined,
+): number {
   let tightest = -1;
   let best: { state: BucketState; share: number } | undefined;
   for (const [index, state] of (answer?.states ?? []).entries()) {
@@ -105,6 +147,10 @@ function countedBy(
 const blockless = new WeakMap<Limit, Limit>();
 
 /** A policy in shadow refuses nothing, so nothing of it may start a block that outlives the shadow. */
+function inForce(policy: Policy, limit: Limit): Limit {
+  return policy.enforcement === "shadow" ? withoutBlock(limit) : limit;
+}
+
 function withoutBlock(limit: Limit): Limit {
   const known = blockless.get(limit) ?? { ...limit, blockMs: 0 };
   blockless.set(limit, known);

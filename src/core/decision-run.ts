@@ -17,7 +17,7 @@ import { isIdentifier } from "./identifier.ts";
 import { has } from "./permission-set.ts";
 import type { KeyType, Permission, Policy, RouteMatch } from "./policy.ts";
 import type { PolicySet } from "./policy-set.ts";
-import type { BucketStore, Charge, Deadline, KeyUse, PointsMode, RightsSource, TakeAnswer } from "./ports.ts";
+import type { BucketStore, Charge, Deadline, KeyUse, RightsSource, TakeAnswer } from "./ports.ts";
 import { queryParameter } from "./query-parameter.ts";
 import type { KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
 import { isScopeAvailable, missingOfGate, type Rights, rightsOf } from "./rights.ts";
@@ -54,7 +54,7 @@ export interface DecisionContext {
   readonly environment: Environment;
   readonly caller: Caller;
   readonly requestId: string;
-  readonly mode: PointsMode;
+  readonly mode: CheckInput["mode"];
   readonly explain: boolean;
   readonly deadline: Deadline;
 }
@@ -75,6 +75,7 @@ export class DecisionRun {
   };
   #live = false;
   #requiredScopes: readonly string[] = [];
+  #cost: number | undefined;
   #charges: readonly Charge[] = [];
   #answer: TakeAnswer | undefined;
 
@@ -103,6 +104,10 @@ export class DecisionRun {
     const route = http === undefined ? undefined : this.#route(http);
     if (route?.isPublic === true) {
       this.#pass("route", () => `${route.template} is public: no key is needed.`);
+      return undefined;
+    }
+    if (http !== undefined && route === undefined && this.#isPreflight(http)) {
+      this.#pass("route", () => "A browser's preflight: no key is needed.");
       return undefined;
     }
     const permission =
@@ -135,6 +140,18 @@ export class DecisionRun {
     return path.includes("#") ? undefined : this.#policy.routes.match(method, pathOf(path));
   }
 
+  /**
+   * Whether a browser asks here if it may send a request that has a route: it sends no key with that, and
+   * the service behind answers it. An OPTIONS route of the policy's own goes before.
+   */
+  #isPreflight({ method, path, preflightFor = "" }: HttpTarget): boolean {
+    return (
+      method === "OPTIONS" &&
+      preflightFor !== "" &&
+      this.#route({ method: preflightFor, path, scheme: "", host: "" }) !== undefined
+    );
+  }
+
   async consume(input: ConsumeInput): Promise<Refusal> {
     const { subject } = input;
     const refusal =
@@ -144,6 +161,31 @@ export class DecisionRun {
         isNeeded: true,
       }));
     return refusal ?? this.#takePoints(input.points);
+  }
+
+  /**
+   * What a request that was checked already is to be charged, in a take that may charge other things too; or
+   * why its key may not be used any more. `workspaceId` is the one that the check found; empty: the request
+   * acts in none, or the key is bound to it.
+   */
+  async chargesOf(request: {
+    keyId: string;
+    workspaceId: string;
+    cost: number;
+  }): Promise<{ readonly refusal: Refusal; readonly charges: readonly Charge[] }> {
+    const { keyId, workspaceId, cost } = request;
+    const refusal = (await this.#findKeyById(keyId)) ?? (await this.#enterFoundWorkspace(workspaceId));
+    return { refusal, charges: refusal === undefined ? this.#chargesFor(cost) : [] };
+  }
+
+  #enterFoundWorkspace(workspaceId: string): Promise<Refusal> {
+    const key = this.#found.key as KeyRecord;
+    const isBoundToIt =
+      (this.#found.type as KeyType).workspace === "bound" && workspaceId === key.workspaceId;
+    return this.#enterWorkspace({
+      named: workspaceId === "" || isBoundToIt ? [] : [workspaceId],
+      isNeeded: workspaceId !== "",
+    });
   }
 
   /** The answer, once the steps are done. An allowed one that comes too late is an error. */
@@ -162,11 +204,13 @@ export class DecisionRun {
       allowed,
       reason: allowed ? undefined : refusal,
       principal: this.#principal(),
+      cost: this.#cost,
       limits,
       points: limits[tightestOf(this.#charges, this.#answer)],
       retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#answer),
       degraded: degradedBy(this.#answer, isShadow),
       requiredScopes: this.#requiredScopes,
+      isShadow,
       shadowReason: isShadow ? refusal : undefined,
       steps: this.#steps,
     };
@@ -192,7 +236,10 @@ export class DecisionRun {
   }
 
   async #findKeyById(keyId: string): Promise<Refusal> {
-    return this.#useKey(await this.#dependencies.rights.keyById(keyId, this.#context.deadline));
+    const isPossible = isIdentifier(keyId);
+    return this.#useKey(
+      isPossible ? await this.#dependencies.rights.keyById(keyId, this.#context.deadline) : undefined,
+    );
   }
 
   /** What is wrong with the secret's form; "elsewhere" when it is well-formed for another api only. */
@@ -437,11 +484,8 @@ export class DecisionRun {
 
   async #takePoints(cost: number): Promise<Refusal> {
     const { mode, requestId, caller, deadline } = this.#context;
-    this.#charges = chargesFor(this.#policy, {
-      key: this.#found.key as KeyRecord,
-      workspace: this.#found.workspace,
-      cost,
-    });
+    this.#cost = cost;
+    this.#charges = this.#chargesFor(cost);
     if (mode !== "record") {
       const above = this.#charges.find((charge) => charge.cost > charge.points);
       if (above !== undefined) {
@@ -453,6 +497,10 @@ export class DecisionRun {
       }
     }
     this.#pass("cost", () => `It costs ${cost}.`);
+    if (mode === "rights") {
+      this.#pass("points", () => "The points are not asked for here.");
+      return undefined;
+    }
     if (this.#charges.length === 0) {
       this.#pass("points", () => "No limit applies.");
       return undefined;
@@ -468,6 +516,11 @@ export class DecisionRun {
       deadline,
     );
     return this.#judge(this.#answer);
+  }
+
+  #chargesFor(cost: number): Charge[] {
+    const { key, workspace } = this.#found;
+    return chargesFor(this.#policy, { key: key as KeyRecord, workspace, cost });
   }
 
   #judge(answer: TakeAnswer): Refusal {
@@ -570,7 +623,7 @@ function upstreamMetadata(policy: Policy, key: KeyRecord): Readonly<Record<strin
 }
 
 /** Also of a refusal that the outage caused; where a shadow lets it pass, no points were counted. */
-function degradedBy(answer: TakeAnswer | undefined, isShadow: boolean): readonly DegradedCause[] {
+export function degradedBy(answer: TakeAnswer | undefined, isShadow: boolean): readonly DegradedCause[] {
   if (answer === undefined) return [];
   if (answer.outcome === "unavailable" && isShadow) return ["points_skipped"];
   if (answer.decidedBy === "store") return [];

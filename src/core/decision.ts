@@ -1,7 +1,10 @@
 import type { DenyReason } from "./deny-reason.ts";
 import type { PointsMode } from "./ports.ts";
 
-/** One request to decide. Fields are as in the proto's CheckRequest; empty strings mean not given. */
+/**
+ * One request to decide. Fields are as in the proto's CheckRequest; empty strings mean not given. In the
+ * mode "rights" all is decided but the points, which something behind this decision takes.
+ */
 export interface CheckInput {
   readonly api: string;
   readonly key: string;
@@ -11,7 +14,7 @@ export interface CheckInput {
   /** Overrides the policy's cost. */
   readonly points: number | undefined;
   readonly requestId: string;
-  readonly mode: PointsMode;
+  readonly mode: PointsMode | "rights";
   readonly explain: boolean;
   readonly clientIp: string;
 }
@@ -22,6 +25,8 @@ export interface HttpTarget {
   readonly path: string;
   readonly scheme: string;
   readonly host: string;
+  /** The method that a browser's preflight asks for; empty or not there: the request is none. */
+  readonly preflightFor?: string;
 }
 
 export interface ConsumeInput {
@@ -41,6 +46,8 @@ export interface Decision {
   /** Undefined when allowed. */
   readonly reason: DenyReason | undefined;
   readonly principal: Principal | undefined;
+  /** Points that the request costs; undefined: it did not get so far, or costs none by being public. */
+  readonly cost: number | undefined;
   /** Every limit that applied, in the policy's order. */
   readonly limits: readonly PointsState[];
   /** The tightest of `limits`; undefined when there are none. */
@@ -48,6 +55,8 @@ export interface Decision {
   readonly retryAfterMs: number;
   readonly degraded: readonly DegradedCause[];
   readonly requiredScopes: readonly string[];
+  /** Whether the policy only watches, and refuses nothing. */
+  readonly isShadow: boolean;
   /** What an enforcing policy would have said. */
   readonly shadowReason: DenyReason | undefined;
   /** Empty without `explain`. */

@@ -241,6 +241,9 @@ function checkMember(
   if (usesLocations && !fields.allLocations && fields.locationIds.length === 0) {
     throw invalidField("member.location_ids", "name at least one location, or set all_locations");
   }
+  // The service behind a gateway reads it as all of them.
+  const all = fields.locationIds.indexOf("*");
+  if (all !== -1) throw invalidField(`member.location_ids[${all}]`, 'write all_locations for "*"');
 }
 
 function workspaceFields(record: WorkspaceRecord): WorkspaceFields {

@@ -16,6 +16,7 @@ export interface Policy {
   readonly https: "required" | "any";
   readonly enforcement: "enforce" | "shadow";
   readonly onOutage: OnOutage;
+  readonly onError: OnError;
   /** Lowest first. */
   readonly plans: readonly string[];
   /** For creating and for using keys. */
@@ -42,6 +43,12 @@ export interface Policy {
 
 /** What to do with points when their store does not answer in time. */
 export type OnOutage = "deny" | "local" | "allow";
+
+/**
+ * What a gateway is told when no decision could be made: to refuse, whatever it would do by itself, or that
+ * there was an error, so that its own setting says whether it refuses.
+ */
+export type OnError = "deny" | "gateway";
 
 export interface HostRule {
   /** Lower case, without a port: "api.example.com", or "*.example.com" for any one or more labels. */
@@ -109,7 +116,12 @@ export type LimitShape = "sliding" | "fixed" | "bucket";
 
 export interface Limit {
   readonly name: string;
-  readonly per: "key" | "user" | "workspace" | "api";
+  readonly per: "key" | "user" | "workspace" | "api" | "descriptor";
+  /**
+   * Of `per: "descriptor"`: the entries of the rate limit descriptors that it counts, by key; "*" stands for
+   * any value, and each set of values counts by itself. Empty for the others.
+   */
+  readonly descriptor: ReadonlyMap<string, string>;
   /** Points a window, where no plan or environment says otherwise. */
   readonly points: number;
   /** By plan name: overrides `points`. */

@@ -286,6 +286,8 @@ export interface TakeRequest {
   /** Unique per caller already; empty: none. A bucket that was charged under it is not charged again. */
   readonly requestId: string;
   readonly onOutage: OnOutage;
+  /** The most that the take waits for its store, in ms, where that is less than the store's own budget. */
+  readonly budgetMs?: number;
 }
 
 /** A bucket after the decision. Times are whole milliseconds, rounded up. */

@@ -5,6 +5,7 @@ import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import { drizzle } from "drizzle-orm/pglite";
 import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { Deadline } from "../core/ports.ts";
+import { settledBy } from "../core/settled-by.ts";
 import { lockFolder } from "./lock.ts";
 
 /** One connection, or one transaction on it. */
@@ -96,9 +97,14 @@ function serialised(
     };
     // A failed turn is told to its caller, and does not stop the queue.
     last = turn.then(settled, settled);
-    // A timer may fire a little before its time: what its caller was told to have failed must not begin then.
-    return settledBy(deadline, turn, () => {
-      isGivenUp = true;
+    // What misses its deadline holds the queue all the same: it cannot be taken back.
+    return settledBy(turn, {
+      deadline,
+      missed: () => missedDeadline("while it ran"),
+      // A timer may fire a little before its time: what its caller was told to have failed must not begin then.
+      onMissed: () => {
+        isGivenUp = true;
+      },
     });
   }
 
@@ -110,26 +116,6 @@ function serialised(
       return closed;
     },
   };
-}
-
-/** The queue stays held by what misses its deadline: it cannot be taken back. */
-async function settledBy<T>(deadline: Deadline, turn: Promise<T>, onPassed: () => void): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const passed = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => {
-        onPassed();
-        reject(missedDeadline("while it ran"));
-      },
-      // A timer takes at most 2^31 - 1 ms.
-      Math.min(deadline - performance.now(), 2 ** 31 - 1),
-    );
-  });
-  try {
-    return await Promise.race([turn, passed]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function missedDeadline(when: string): TollgateError {

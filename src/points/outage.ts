@@ -37,7 +37,8 @@ export interface OutageTolerantBuckets extends BucketStore {
  * - "allow": "admitted", uncounted.
  * A take that the store may have charged although its answer was lost is decided here again. One whose
  * own deadline leaves the store less than half the budget, and passes, or passes before it is sent at all,
- * throws `deadlineExceeded` instead: that says nothing about the store.
+ * throws `deadlineExceeded` instead: that says nothing about the store. Neither does one that gives it less
+ * than half of the store's budget by a `budgetMs` of its own.
  */
 export function withOutage(
   store: BucketStore,
@@ -80,6 +81,7 @@ export function withOutage(
 
     async take(request, deadline) {
       const startMs = now();
+      const takeBudgetMs = Math.min(budgetMs, request.budgetMs ?? budgetMs);
       const leftMs = deadline - startMs;
       if (leftMs <= 0) throw deadlineExceeded();
       const attempt = breaker.attempt();
@@ -89,8 +91,9 @@ export function withOutage(
       try {
         answer = await store.take(request, startMs + storeMs);
       } catch (error) {
-        const cutShort = wasNotSent(error) || (storeMs < budgetMs / 2 && now() >= startMs + storeMs);
-        judge(attempt, { error, cutShort });
+        const cutShort = wasNotSent(error) || (storeMs < takeBudgetMs / 2 && now() >= startMs + storeMs);
+        const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + takeBudgetMs;
+        judge(attempt, { error, saysNothing: cutShort || hadLittle });
         if (!isUnavailable(error)) throw error;
         if (cutShort) throw deadlineExceeded();
         return decideWithout(request, error);
@@ -102,8 +105,8 @@ export function withOutage(
   };
 }
 
-function judge(attempt: Attempt, { error, cutShort }: { error: unknown; cutShort: boolean }): void {
-  if (isFault(error) || cutShort) attempt.ended();
+function judge(attempt: Attempt, { error, saysNothing }: { error: unknown; saysNothing: boolean }): void {
+  if (isFault(error) || saysNothing) attempt.ended();
   else if (!isUnavailable(error) || error.cause instanceof UnreadableBucket) attempt.succeeded();
   else attempt.failed();
 }

@@ -1,6 +1,6 @@
 import type { Limit } from "../core/policy.ts";
 import { parseDuration } from "./duration.ts";
-import type { Report } from "./problem.ts";
+import type { Report, ValuePath } from "./problem.ts";
 import type { PolicySource } from "./schema.ts";
 import { suggestOrList } from "./suggest.ts";
 
@@ -34,6 +34,7 @@ export function compileLimits(
         );
       }
     }
+    checkDescriptor(stated, path, report);
     const windowMs = parseDuration(stated.window);
     if (!isLength(windowMs)) report([...path, "window"], "A window is from 100ms to 30d.");
     const blockMs = stated.block === undefined ? 0 : parseDuration(stated.block);
@@ -43,6 +44,7 @@ export function compileLimits(
     return {
       name: stated.name,
       per: stated.per,
+      descriptor: new Map(Object.entries(stated.descriptor ?? {})),
       points: stated.points,
       planPoints: new Map(Object.entries(stated.plan_points)),
       environments: stated.environments,
@@ -51,6 +53,39 @@ export function compileLimits(
       blockMs,
     };
   });
+}
+
+/** A limit per descriptor counts what a gateway sends, which tells of no key, plan or environment. */
+function checkDescriptor(stated: PolicySource["limits"][number], path: ValuePath, report: Report): void {
+  const { per, descriptor } = stated;
+  if (per !== "descriptor") {
+    if (descriptor !== undefined) {
+      report([...path, "descriptor"], "Only a limit with per: descriptor has a descriptor.", "key");
+    }
+    return;
+  }
+  if (descriptor === undefined || Object.keys(descriptor).length === 0) {
+    report(
+      [...path, descriptor === undefined ? "per" : "descriptor"],
+      'A limit per descriptor says which it counts, such as descriptor: {remote_address: "*"}.',
+    );
+  }
+  const keys = Object.keys(descriptor ?? {})
+    .sort()
+    .join();
+  if (keys === "key_id" || keys === "key_id,workspace_id") {
+    report(
+      [...path, "descriptor"],
+      "Descriptors of key_id, or of key_id and workspace_id, are charged what a check of that key is; write the limit per key or per workspace, or give the descriptor another entry.",
+    );
+  }
+  for (const [field, isStated] of [
+    ["plan_points", Object.keys(stated.plan_points).length > 0],
+    ["environments", stated.environments.length > 0],
+  ] as const) {
+    if (!isStated) continue;
+    report([...path, field], `A limit per descriptor has no ${field}: no descriptor tells of them.`, "key");
+  }
 }
 
 function isLength(ms: number): boolean {
@@ -69,6 +104,7 @@ export function limitBelow(
   for (const environment of context.environments) {
     below = context.limits.find(
       (limit) =>
+        limit.per !== "descriptor" &&
         (limit.environments.length === 0 || limit.environments.includes(environment)) &&
         cost > Math.max(limit.points, ...limit.planPoints.values()),
     );

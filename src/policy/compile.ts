@@ -33,6 +33,7 @@ export function compilePolicy(
     https: source.https,
     enforcement: source.enforcement,
     onOutage: source.on_outage,
+    onError: source.on_error,
     plans,
     requires: compileGate(source.requires, { path: ["requires"], plans, report }),
     allowedCidrs: compileAddressRanges(source, report),

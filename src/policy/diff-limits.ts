@@ -2,7 +2,7 @@ import type { Limit } from "../core/policy.ts";
 import { compareMaps, type PolicyChange, settingChange } from "./change.ts";
 import type { CompiledPolicy } from "./compiled-policy.ts";
 import { formatDuration } from "./duration.ts";
-import { describeLimit } from "./limit-text.ts";
+import { describeDescriptor, describeLimit } from "./limit-text.ts";
 
 export function limitChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyChange[] {
   const { dropped, added, kept } = compareMaps(byName(before), byName(after));
@@ -38,6 +38,13 @@ function oneLimit(about: string, old: Limit, now: Limit): PolicyChange[] {
       old: old.per,
       now: now.per,
       spell: String,
+      kind: () => "changes",
+    }),
+    ...settingChange(about, {
+      name: "the descriptor",
+      old: old.descriptor,
+      now: now.descriptor,
+      spell: (descriptor) => (descriptor.size === 0 ? "none" : describeDescriptor(descriptor)),
       kind: () => "changes",
     }),
     ...pointsOf("the points", old.points, now.points),

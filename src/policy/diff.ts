@@ -47,7 +47,10 @@ function missing(before: ReadonlyMap<string, unknown>, after: ReadonlyMap<string
 }
 
 function settingChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyChange[] {
-  const text = (name: "api" | "directory" | "basePath" | "locationQuery" | "onOutage", spelt: string) =>
+  const text = (
+    name: "api" | "directory" | "basePath" | "locationQuery" | "onOutage" | "onError",
+    spelt: string,
+  ) =>
     settingChange(spelt, {
       name: spelt,
       old: before[name],
@@ -82,6 +85,7 @@ function settingChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyCh
       kind: (_, now) => (now === "shadow" ? "gives" : "takes"),
     }),
     ...text("onOutage", "on_outage"),
+    ...text("onError", "on_error"),
     ...settingChange("plans", {
       name: "the order of plans",
       old: before.plans,

@@ -24,6 +24,7 @@ function meaningOf(policy: Omit<CompiledPolicy, "digest">): unknown {
     https: policy.https,
     enforcement: policy.enforcement,
     onOutage: policy.onOutage,
+    onError: policy.onError,
     plans: policy.plans,
     requires: policy.requires,
     allowedCidrs: [...policy.allowedCidrs].sort(),
@@ -48,6 +49,7 @@ function meaningOf(policy: Omit<CompiledPolicy, "digest">): unknown {
       .sort(byName),
     limits: policy.limits.map((limit) => ({
       ...limit,
+      descriptor: Object.fromEntries(limit.descriptor),
       planPoints: Object.fromEntries(limit.planPoints),
       environments: [...limit.environments].sort(),
     })),

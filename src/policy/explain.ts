@@ -16,6 +16,7 @@ export interface PolicySummary {
   readonly https: string;
   readonly enforcement: string;
   readonly onOutage: string;
+  readonly onError: string;
   /** Lowest first. */
   readonly plans: readonly string[];
   readonly requiredPlan: string;
@@ -93,6 +94,7 @@ export function explainPolicy(policy: CompiledPolicy): PolicySummary {
     https: policy.https,
     enforcement: policy.enforcement,
     onOutage: policy.onOutage,
+    onError: policy.onError,
     plans: policy.plans,
     requiredPlan: policy.requires.plan,
     requiredFeature: policy.requires.feature,
@@ -206,7 +208,9 @@ export function explainRoute(policy: CompiledPolicy, method: string, path: strin
     route: summarizeRoute(route),
     permission: match.permission === undefined ? undefined : summarizePermission(policy, match.permission),
     locationIds: match.locationIds,
-    limits: match.isPublic ? [] : policy.limits.map((limit) => limitFor(limit, match.cost)),
+    limits: match.isPublic
+      ? []
+      : policy.limits.filter(({ per }) => per !== "descriptor").map((limit) => limitFor(limit, match.cost)),
   };
 }
 

@@ -154,11 +154,21 @@ const route = fields({
   ),
 });
 
+const ENTRY_KEY =
+  "write an entry's key, such as remote_address: letters, digits and _ . : / -, beginning with a letter or digit, at most 128 long";
+const entryKey = text(ENTRY_KEY).regex(/^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$/, ENTRY_KEY);
+const ENTRY_VALUE = 'write a text such as "/login", or "*" for any value; put a number in quotes';
+const entryValue = text(ENTRY_VALUE).min(1, ENTRY_VALUE).max(1024, "write at most 1024 characters");
+
 const limit = fields({
   name: describe(name, "Stands in answers, headers and metrics."),
   per: describe(
-    oneOf(["key", "user", "workspace", "api"]),
-    "Whose points: each key's, each member's, each workspace's, or one sum for the api. Where a request has no member or no workspace, it counts by key.",
+    oneOf(["key", "user", "workspace", "api", "descriptor"]),
+    "Whose points: each key's, each member's, each workspace's, or one sum for the api. Where a request has no member or no workspace, it counts by key. descriptor: each set of values that a gateway's rate limit filter sends; no check of a key is charged.",
+  ),
+  descriptor: describe(
+    mapOf(entryKey, entryValue, { of: 'a value, or "*" for any', max: 16 }).optional(),
+    'With `per: descriptor`: the entries of the descriptors that it counts, such as {remote_address: "*", path: /login}.',
   ),
   points: describe(points, "Points in a window."),
   plan_points: describe(
@@ -220,6 +230,10 @@ export const policySchema = fields({
   on_outage: describe(
     oneOf(["deny", "local", "allow"]).default("local"),
     "What happens to points while their store does not answer: refuse, count a share of the limit in each replica, or let pass. The last two are marked degraded.",
+  ),
+  on_error: describe(
+    oneOf(["deny", "gateway"]).default("deny"),
+    "What a gateway does when no decision can be made, such as with the database gone: refuse with 503 (deny), or what it is itself configured to do on errors (gateway).",
   ),
   plans: describe(listOf(name, { of: "plans", max: 64 }).default([]), "Names of plans, lowest first."),
   requires: describe(gate.default({}), "What a workspace must have for keys to be created and used there."),

@@ -9,7 +9,7 @@ export interface WatchOptions {
   readonly current: PolicySet;
   /** A good load that differs from what is in force, or follows a bad one, or was asked for. */
   readonly onChange: (set: PolicySet) => void;
-  /** A bad load; what was in force stays. */
+  /** A bad load, or one that failed for another reason; what was in force stays. */
   readonly onError: (errors: readonly FileProblem[]) => void;
   /** How long the files must stay as they are before they are read; default 100. */
   readonly settleMs?: number;
@@ -18,7 +18,10 @@ export interface WatchOptions {
 }
 
 export interface PolicyWatch {
-  /** Loads now, whether or not a file changed, and tells the outcome; for SIGHUP. */
+  /**
+   * Loads now, whether or not a file changed, and tells the outcome; for SIGHUP. What fails is told too,
+   * never thrown.
+   */
   reload(): Promise<void>;
   /** Nothing is told any more once it has returned. */
   close(): void;
@@ -42,12 +45,11 @@ export function watchPolicies(folder: string, options: WatchOptions): PolicyWatc
   let settling: NodeJS.Timeout | undefined;
 
   function tell(result: LoadResult, asked: "by change" | "by reload"): void {
-    if (isClosed) return;
     if ("errors" in result) {
-      lastWasBad = true;
-      onError(result.errors);
+      tellErrors(result.errors);
       return;
     }
+    if (isClosed) return;
     const digests = digestsOf(result.set);
     const isNew = digests !== inForce || lastWasBad || asked === "by reload";
     inForce = digests;
@@ -55,11 +57,23 @@ export function watchPolicies(folder: string, options: WatchOptions): PolicyWatc
     if (isNew) onChange(result.set);
   }
 
+  function tellErrors(errors: readonly FileProblem[]): void {
+    if (isClosed) return;
+    lastWasBad = true;
+    onError(errors);
+  }
+
   /** One load at a time, in the order of asking. */
   function enqueue(task: () => Promise<void>): Promise<void> {
-    const done = work.then(() => (isClosed ? undefined : task()));
-    work = done.catch(() => undefined);
-    return done;
+    work = reported(work.then(() => (isClosed ? undefined : task())));
+    return work;
+  }
+
+  /** What fails unforeseen is told as a bad load is: nobody else would hear of it. */
+  function reported(done: Promise<void>): Promise<void> {
+    return done.catch((error: unknown) => {
+      tellErrors([{ file: folder, line: 1, column: 1, message: String(error) }]);
+    });
   }
 
   /** Loads what two looks in a row have seen the same: a file that is being written is half a policy. */
@@ -85,15 +99,9 @@ export function watchPolicies(folder: string, options: WatchOptions): PolicyWatc
     if (isClosed || settling !== undefined) return;
     settling = setTimeout(() => {
       settling = undefined;
-      report(enqueue(look));
+      void enqueue(look);
     }, settleMs);
     settling.unref();
-  }
-
-  function report(done: Promise<void>): void {
-    done.catch((error: unknown) => {
-      if (!isClosed) onError([{ file: folder, line: 1, column: 1, message: String(error) }]);
-    });
   }
 
   const poll = setInterval(wake, pollMs);
@@ -104,8 +112,10 @@ export function watchPolicies(folder: string, options: WatchOptions): PolicyWatc
   return {
     reload: () =>
       enqueue(async () => {
-        toldVersion = await versionOf(folder);
-        tell(await loadPolicies(folder), "by reload");
+        const version = await versionOf(folder);
+        const result = await loadPolicies(folder);
+        toldVersion = version;
+        tell(result, "by reload");
       }),
     close() {
       isClosed = true;

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { Deadline } from "../core/ports.ts";
+import { msUntil, settledBy } from "../core/settled-by.ts";
 import { openConnection, type PostgresConnection } from "./connection.ts";
 import type { Database } from "./database.ts";
 
@@ -93,17 +94,13 @@ export function createPostgresDatabase(url: string, options: PostgresOptions = {
     work: (connection: PostgresConnection) => Promise<T>,
   ): Promise<T> {
     const connection = await acquire(deadline);
-    let timer: NodeJS.Timeout | undefined;
-    const deadlinePassed = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(missedDeadline("while a query ran"));
-        connection.destroy();
-      }, msUntil(deadline));
-    });
     try {
-      return await Promise.race([work(connection), deadlinePassed]);
+      return await settledBy(work(connection), {
+        deadline,
+        missed: () => missedDeadline("while a query ran"),
+        onMissed: () => connection.destroy(),
+      });
     } finally {
-      clearTimeout(timer);
       release(connection);
     }
   }
@@ -121,11 +118,6 @@ export function createPostgresDatabase(url: string, options: PostgresOptions = {
 
 interface Waiter {
   readonly serve: (connection: PostgresConnection) => void;
-}
-
-/** A timer takes at most 2^31 - 1 ms. */
-function msUntil(deadline: Deadline): number {
-  return Math.max(0, Math.min(deadline - performance.now(), 2 ** 31 - 1));
 }
 
 /** Tells nothing of the URL, which holds a password. */

@@ -32,8 +32,8 @@ export interface RedisBucketsOptions {
   /** Parts that the buckets are spread over in Redis Cluster. Another number finds none of the old state. */
   readonly shards?: number;
   /**
-   * The most that a take waits for Redis from when it is sent, whatever its deadline. What it waits before
-   * that, while this process is busy, says nothing about Redis.
+   * The most that a take waits for Redis from when it is sent, whatever its deadline; less where the take's
+   * own budget is. What it waits before that, while this process is busy, says nothing about Redis.
    */
   readonly budgetMs?: number;
   readonly observe?: (call: RedisCall) => void;
@@ -56,6 +56,11 @@ const PUNCTUAL_MS = 2;
 
 /** The best of so many readings counts. */
 const CLOCK_READINGS = 5;
+
+/** Redis did not answer for that long. */
+interface Silence {
+  readonly silentMs: number;
+}
 
 interface Waiting {
   readonly request: TakeRequest;
@@ -140,40 +145,48 @@ export function createRedisBuckets(
     const sendNext = async (node: string, batch: readonly Waiting[]): Promise<void> => {
       const ending = await send(node, batch);
       underWay -= batch.length;
-      if (ending === "silence") abandon(node);
+      if ("silentMs" in ending) abandon(node, ending.silentMs);
       // Before those behind them, so that they keep their order.
       else if (ending.length > 0) unsent.unshift({ node, batch: ending, watch: failWhenDue(ending) });
       sendMore();
     };
-    const abandon = (silent: string): void => {
+    const abandon = (silent: string, silentMs: number): void => {
       for (const { node, batch, watch } of unsent) {
         if (node !== silent) continue;
-        watch.stop();
-        for (const waiting of batch) fail(waiting, new Error("no reply in time to the takes before it"));
+        for (const waiting of batch) {
+          if (budgetOf(waiting.request) > silentMs) continue;
+          fail(waiting, new Error("no reply in time to the takes before it"));
+        }
+        if (!batch.some(isOpen)) watch.stop();
       }
-      unsent = unsent.filter(({ node }) => node !== silent);
+      unsent = unsent.filter(({ batch }) => batch.some(isOpen));
       // Other shards may be on the same silent server: one after another they would wait far too long.
       atOnce = Number.POSITIVE_INFINITY;
     };
     sendMore();
   }
 
+  function budgetOf(request: TakeRequest): number {
+    return Math.min(budgetMs, request.budgetMs ?? budgetMs);
+  }
+
   /**
-   * Until the call has ended, or all of its takes are given up. Answers those to be sent again; "silence":
-   * all are given up, and Redis had its whole budget.
+   * Until the call has ended, or all of its takes are given up. Answers those to be sent again; a silence:
+   * all are given up, and Redis had the whole budget of each.
    */
-  async function send(node: string, all: readonly Waiting[]): Promise<readonly Waiting[] | "silence"> {
+  async function send(node: string, all: readonly Waiting[]): Promise<readonly Waiting[] | Silence> {
     const sentMs = performance.now();
     const batch = all.filter((waiting) => isStillToSend(waiting, sentMs));
     if (batch.length === 0) return [];
     for (const waiting of batch) {
       waiting.sent = true;
-      waiting.deadline = Math.min(waiting.deadline, sentMs + budgetMs);
+      waiting.deadline = Math.min(waiting.deadline, sentMs + budgetOf(waiting.request));
     }
     const watch = failWhenDue(batch);
     const again = await Promise.race([exchange(node, { batch, sentMs }), watch.allFailed]);
     watch.stop();
-    return again ?? (performance.now() >= sentMs + budgetMs ? "silence" : []);
+    const silentMs = Math.max(...batch.map(({ request }) => budgetOf(request)));
+    return again ?? (performance.now() >= sentMs + silentMs ? { silentMs } : []);
   }
 
   /** Settles the batch by the reply, whenever that comes, but for those to be sent again, which it answers. */
@@ -290,6 +303,10 @@ function batchesOf(group: readonly Waiting[]): (readonly Waiting[])[] {
   return batches;
 }
 
+function isOpen({ settled }: Waiting): boolean {
+  return !settled;
+}
+
 const TOO_LATE = "the take reached Redis too late";
 
 function isStillToSend(waiting: Waiting, nowMs: number): boolean {
@@ -334,7 +351,7 @@ function failWhenDue(batch: readonly Waiting[]): Watch {
     tellAllFailed = resolve;
   });
   const watch = (): void => {
-    const open = batch.filter(({ settled }) => !settled);
+    const open = batch.filter(isOpen);
     if (open.length === 0) {
       tellAllFailed();
       return;

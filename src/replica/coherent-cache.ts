@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { Deadline, MaybePromise } from "../core/ports.ts";
+import { settledBy } from "../core/settled-by.ts";
 
 export interface CoherentCacheOptions<V> {
   /** Whether what is cached may be used now. */
@@ -97,10 +98,11 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
   }
 
   return {
+    // Each waits by a deadline of its own: the read may go on.
     get(id, deadline) {
       if (!isLive()) {
         onAccess("miss");
-        return settledBy(deadline, lookUp(id, deadline));
+        return settledBy(lookUp(id, deadline), { deadline, missed: missedDeadline });
       }
       const record = present.get(id);
       if (record !== undefined || missing.get(id) === true) {
@@ -108,7 +110,7 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
         return record;
       }
       onAccess("miss");
-      return settledBy(deadline, fills.get(id)?.result ?? fill(id, deadline));
+      return settledBy(fills.get(id)?.result ?? fill(id, deadline), { deadline, missed: missedDeadline });
     },
     invalidate(id) {
       present.delete(id);
@@ -131,19 +133,6 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
   };
 }
 
-/** The waiter's own deadline: the read may go on. */
-async function settledBy<T>(deadline: Deadline, result: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const passed = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(storeUnavailable("postgres", new Error("the deadline passed while a record was read"))),
-      // A timer takes at most 2^31 - 1 ms.
-      Math.min(deadline - performance.now(), 2 ** 31 - 1),
-    );
-  });
-  try {
-    return await Promise.race([result, passed]);
-  } finally {
-    clearTimeout(timer);
-  }
+function missedDeadline(): TollgateError {
+  return storeUnavailable("postgres", new Error("the deadline passed while a record was read"));
 }

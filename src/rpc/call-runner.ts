@@ -1,11 +1,10 @@
-import type { DescMethod } from "@bufbuild/protobuf";
 import type { ConnectError, Interceptor } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
 import type { TollgateError } from "../core/errors.ts";
 import { createAuthentication, createAuthorizationCheck } from "./authentication.ts";
 import { arrivalKey, type Call, createCall, setCall } from "./call.ts";
 import { deadlineFor } from "./deadline.ts";
-import { isOpen } from "./method.ts";
+import { type CallMethod, isOpen } from "./method.ts";
 import { createOverloadBound, type Place } from "./overload.ts";
 import { createRequestLog, type RequestLogOptions } from "./request-log.ts";
 import { createValidation } from "./validation.ts";
@@ -21,7 +20,7 @@ export interface CallRunner {
   /** Does the work if the call may be made. Throws ConnectErrors only, ready for the caller. */
   run<Answer>(call: Call, work: () => Promise<Answer>): Promise<Answer>;
   /** Whether the call may be read at all; undefined: it may. */
-  refusal(method: DescMethod, authorization: string | null): TollgateError | undefined;
+  refusal(method: CallMethod, authorization: string | null): TollgateError | undefined;
   /** Logs and measures a call that ended before it could be run, and answers what to tell its caller. */
   failed(call: Call, thrown: unknown): ConnectError;
   /** Calls in flight now; a BatchCheck counts as its checks. */

@@ -1,11 +1,12 @@
-import type { DescMethod, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import { type ContextValues, createContextKey } from "@connectrpc/connect";
 import type { Caller } from "../core/callers.ts";
 import type { Deadline } from "../core/ports.ts";
+import type { CallMethod } from "./method.ts";
 
 /** One RPC, whatever carries it, and what has been found out about it. */
 export interface Call {
-  readonly method: DescMethod;
+  readonly method: CallMethod;
   /** A request header's value, by lower-case name; several are joined by commas. */
   header(name: string): string | null;
   /** The request; undefined for streams, and before it is read. */

@@ -104,7 +104,7 @@ export function serveGrpcUnary(
     length += chunk.length;
     if (length > options.readMaxBytes + PREFIX_BYTES) {
       const message = `message is larger than ${options.readMaxBytes} bytes`;
-      stopWith(unreadable(new ConnectError(message, Code.ResourceExhausted), call.method.input));
+      stopWith(unreadable(new ConnectError(message, Code.ResourceExhausted), options.hot.method.input));
       return;
     }
     try {

@@ -12,6 +12,8 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { TollgateError } from "../core/errors.ts";
+import { Authorization } from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
+import { RateLimitService } from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import { authorizationOf } from "./authorization-header.ts";
 import { type Arrival, arrivalKey, type Call, createCall } from "./call.ts";
@@ -20,6 +22,8 @@ import { createDecisions, type Decisions, type DecisionsDependencies } from "./d
 import { respellingGrpcMessage } from "./grpc-message.ts";
 import { type HotMethod, hotMethod, isPlainGrpc, serveGrpcUnary } from "./grpc-unary.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
+import { type HttpEndpoint, serveHttpEndpoint } from "./http-endpoint.ts";
+import { FORWARD_AUTH } from "./method.ts";
 import {
   type BodyBounds,
   bounded,
@@ -30,13 +34,15 @@ import {
   type RequestBodies,
   type RequestBody,
 } from "./request-bodies.ts";
-import { createRoutes, type RoutesDependencies } from "./routes.ts";
+import { createRoutes, type Gateways, type RoutesDependencies } from "./routes.ts";
 import { errorIn, READ_BEFORE_BODY, unreadable } from "./unreadable.ts";
 
 export interface HandlerDependencies
   extends Omit<RoutesDependencies, "decisions">,
     DecisionsDependencies,
     Omit<CallRunnerDependencies, "callerTokens"> {
+  /** Forward auth, for gateways that ask over plain HTTP. */
+  readonly forwardAuth: HttpEndpoint;
   readonly bodies?: Partial<BodyBounds>;
 }
 
@@ -72,7 +78,7 @@ const COMPRESS_MIN_BYTES = 16 * 1024;
  * and 404 for the rest.
  */
 export function createRequestHandler(dependencies: HandlerDependencies): RequestHandler {
-  const { log, serving } = dependencies;
+  const { forwardAuth, log, serving } = dependencies;
   const runner = createCallRunner(dependencies);
   const bodies = createRequestBodies(dependencies.bodies);
   const decisions = createDecisions(dependencies);
@@ -86,7 +92,7 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
   });
   createRoutes({ ...dependencies, decisions })(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
-  const hotMethods = hotMethodsByPath(decisions);
+  const hotMethods = hotMethodsByPath(decisions, dependencies.gateways);
 
   function serveByConnect(handler: UniversalHandler, incoming: Incoming, whole?: Uint8Array): void {
     const { request, response, authorization } = incoming;
@@ -159,6 +165,13 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
     unfinishedBytes: bodies.unfinishedBytes,
     handle(request, response) {
       const path = pathOf(request.url ?? "");
+      if (path === forwardAuth.path) {
+        serveHttpEndpoint(
+          { request, response },
+          { endpoint: forwardAuth, method: FORWARD_AUTH, runner },
+        ).catch(logUndelivered);
+        return;
+      }
       const handler = handlers.get(path);
       if (handler === undefined) {
         answerOverHttp({ method: request.method ?? "", path, response, serving });
@@ -220,12 +233,14 @@ function respelled(answer: UniversalServerResponse): UniversalServerResponse {
   return { ...answer, body: respellingGrpcMessage(body, trailer) };
 }
 
-function hotMethodsByPath(decisions: Decisions): ReadonlyMap<string, HotMethod> {
+function hotMethodsByPath(decisions: Decisions, gateways: Gateways): ReadonlyMap<string, HotMethod> {
   const { check, batchCheck, consumePoints } = AuthorizationService.method;
   const hot = [
     hotMethod(check, decisions.check),
     hotMethod(batchCheck, decisions.batchCheck),
     hotMethod(consumePoints, decisions.consumePoints),
+    hotMethod(Authorization.method.check, gateways.extAuthz.check),
+    hotMethod(RateLimitService.method.shouldRateLimit, gateways.rateLimit.shouldRateLimit),
   ];
   return new Map(hot.map((each) => [`/${each.method.parent.typeName}/${each.method.name}`, each]));
 }

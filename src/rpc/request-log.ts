@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { Call } from "./call.ts";
 import { reasonOf, toConnectError } from "./errors.ts";
-import { isHot, isOpen, methodName } from "./method.ts";
+import { isGateway, isHot, isOpen, methodName } from "./method.ts";
 
 type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -126,6 +126,9 @@ function levelOf({ method }: Call, error: ConnectError): LogLevel {
     case Code.DeadlineExceeded:
     case Code.ResourceExhausted:
       return "warn";
+    case Code.Unauthenticated:
+    case Code.PermissionDenied:
+      return isGateway(method) ? "warn" : otherwise;
     default:
       return otherwise;
   }

@@ -1,7 +1,17 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
 import type { Directory } from "../core/directory.ts";
+import {
+  Authorization,
+  type CheckRequest,
+  type CheckResponseSchema,
+} from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
+import {
+  type RateLimitRequest,
+  type RateLimitResponseSchema,
+  RateLimitService,
+} from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection as ReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -12,15 +22,33 @@ import {
   type AuthorizationServiceDependencies,
   createAuthorizationService,
 } from "./authorization-service.ts";
+import { type AuthenticatedCall, authenticatedCall } from "./call.ts";
 import { createCallerService } from "./caller-service.ts";
 import { createDirectoryService } from "./directory-service.ts";
 import { createHealthService } from "./health.ts";
 import { createReflection } from "./reflection.ts";
 import type { Serving } from "./serving.ts";
 
+/** What Envoy's filters ask; made in `proxy`. */
+export interface Gateways {
+  readonly extAuthz: {
+    check(
+      request: CheckRequest,
+      call: AuthenticatedCall,
+    ): Promise<MessageInitShape<typeof CheckResponseSchema>>;
+  };
+  readonly rateLimit: {
+    shouldRateLimit(
+      request: RateLimitRequest,
+      call: AuthenticatedCall,
+    ): Promise<MessageInitShape<typeof RateLimitResponseSchema>>;
+  };
+}
+
 export interface RoutesDependencies extends AuthorizationServiceDependencies {
   readonly directory: Directory;
   readonly callerTokens: CallerTokens;
+  readonly gateways: Gateways;
   readonly serving: Serving;
   /** False: server reflection is not served. */
   readonly reflection: boolean;
@@ -32,14 +60,28 @@ const OPEN_READ_MAX_BYTES = 16 * 1024;
 
 /** All services of this server, on whatever carries a Connect router. */
 export function createRoutes(dependencies: RoutesDependencies): (router: ConnectRouter) => void {
-  const { callerTokens, directory, serving } = dependencies;
-  const services: DescService[] = [AuthorizationService, DirectoryService, CallerService, Health];
+  const { callerTokens, directory, gateways, serving } = dependencies;
+  const services: DescService[] = [
+    AuthorizationService,
+    DirectoryService,
+    CallerService,
+    Authorization,
+    RateLimitService,
+    Health,
+  ];
   if (dependencies.reflection) services.push(ReflectionV1, ReflectionV1Alpha);
 
   return (router) => {
     router.service(AuthorizationService, createAuthorizationService(dependencies));
     router.service(DirectoryService, createDirectoryService(directory));
     router.service(CallerService, createCallerService(callerTokens));
+    router.service(Authorization, {
+      check: (request, { values }) => gateways.extAuthz.check(request, authenticatedCall(values)),
+    });
+    router.service(RateLimitService, {
+      shouldRateLimit: (request, { values }) =>
+        gateways.rateLimit.shouldRateLimit(request, authenticatedCall(values)),
+    });
     router.service(
       Health,
       createHealthService({

@@ -7,10 +7,12 @@ import { createDirectory } from "../../src/core/directory.ts";
 import { createKeys } from "../../src/core/keys.ts";
 import { createPolicySet } from "../../src/core/policy-set.ts";
 import type { CallerTokenStore } from "../../src/core/ports.ts";
+import { createRateLimits } from "../../src/core/rate-limits.ts";
 import type { CallerTokenRecord } from "../../src/core/records.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { createTestStores } from "../../src/policy/test-stores.ts";
+import { createGateways } from "../../src/proxy/gateways.ts";
 import { createRequestHandler } from "../../src/rpc/handler.ts";
 import { inRepository } from "../support/repository.ts";
 
@@ -32,13 +34,23 @@ export async function startMemoryServer(apis: readonly string[] = ["retool", "re
   const tokens = createTokenStore();
   const rights = { ...stores.rights, callerToken: tokens.findByDigest };
   const silent = { debug() {}, info() {}, warn() {}, error() {}, isLevelEnabled: () => false };
+  const buckets = createInProcessBuckets({ now: nowMs });
+  const authorizer = createAuthorizer({ policies, rights, buckets, nowMs });
+  const { forwardAuth, ...gateways } = createGateways({
+    authorizer,
+    policies,
+    rateLimits: createRateLimits({ policies, rights, buckets, nowMs }),
+    onRateLimitDecision() {},
+    rateLimitFields: "draft-10",
+    trustedProxies: [],
+    log: silent,
+    onDecision() {},
+    onUndecided() {},
+  });
   const { handle } = createRequestHandler({
-    authorizer: createAuthorizer({
-      policies,
-      rights,
-      buckets: createInProcessBuckets({ now: nowMs }),
-      nowMs,
-    }),
+    authorizer,
+    gateways,
+    forwardAuth,
     keys: createKeys({ policies, keys: stores.keys, directory: stores.directory, nowMs, forget: () => {} }),
     directory: createDirectory({ policies, store: stores.directory, nowMs }),
     callerTokens: createCallerTokens({ policies, store: tokens, rights, adminToken, nowMs }),

@@ -51,6 +51,7 @@ export function chargeOf({
       name: "points",
       per: "workspace",
       points,
+      descriptor: new Map(),
       planPoints: new Map(),
       environments: [],
       windowMs,

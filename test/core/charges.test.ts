@@ -10,7 +10,7 @@ permissions: {do: 1}
 roles: {owner: {permissions: ["*"], creates_keys: true}}
 scopes: {do: {}}
 key_types: {token: {prefix: a_, workspace: ${workspace}, scopes: selected, acts_as: creator}}
-limits: [${limits.map((per) => `{name: ${per}, per: ${per}, points: 5, window: 1s}`).join(", ")}]
+limits: [${limits.map((per) => `{name: ${per}, per: ${per}, ${per === "descriptor" ? "descriptor: {a: b}, " : ""}points: 5, window: 1s}`).join(", ")}]
 `,
     "a.yaml",
   );
@@ -23,6 +23,7 @@ it.each<[string, string[], boolean]>([
   ["bound", ["workspace", "user", "key"], false],
   ["bound", ["api"], false],
   ["bound", ["api", "workspace"], true],
+  ["bound", ["descriptor", "workspace"], false],
   ["{query: w}", ["workspace", "user"], false],
   ["{query: w}", ["key"], false],
   ["{query: w}", ["key", "workspace"], true],

@@ -127,6 +127,9 @@ describe("a member", () => {
     await expect(putAnn({ fields: { role: "owner" } })).rejects.toMatchObject({
       violations: [{ field: "member.location_ids" }],
     });
+    await expect(putAnn({ fields: { role: "owner", locationIds: ["north", "*"] } })).rejects.toMatchObject({
+      violations: [{ field: "member.location_ids[1]" }],
+    });
     await putAnn({ fields: { role: "owner", locationIds: ["north"] } });
   });
 

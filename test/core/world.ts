@@ -4,7 +4,8 @@ import type { CheckInput } from "../../src/core/decision.ts";
 import { createDirectory } from "../../src/core/directory.ts";
 import { type CreateKeyInput, createKeys } from "../../src/core/keys.ts";
 import { createPolicySet, type PolicySet } from "../../src/core/policy-set.ts";
-import type { KeyUse } from "../../src/core/ports.ts";
+import type { BucketStore, KeyUse } from "../../src/core/ports.ts";
+import { createRateLimits } from "../../src/core/rate-limits.ts";
 import type { Grant } from "../../src/core/records.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
@@ -37,13 +38,17 @@ export function createWorld(...policyTexts: readonly string[]) {
   const uses: KeyUse[] = [];
   const policies = () => set;
   const clock = () => nowMs;
+  let points: BucketStore = createInProcessBuckets({ now: clock });
+  const buckets: BucketStore = { take: (request, deadline) => points.take(request, deadline) };
+  const rights = stores.rights;
   const authorizer = createAuthorizer({
     policies,
-    rights: stores.rights,
-    buckets: createInProcessBuckets({ now: clock }),
+    rights,
+    buckets,
     nowMs: clock,
     onUse: (use) => uses.push(use),
   });
+  const rateLimits = createRateLimits({ policies, rights, buckets, nowMs: clock });
   const forgotten: string[] = [];
   const keys = createKeys({
     policies,
@@ -58,6 +63,8 @@ export function createWorld(...policyTexts: readonly string[]) {
     keys,
     directory,
     authorizer,
+    rateLimits,
+    policies,
     uses,
     forgotten,
     now: clock,
@@ -66,6 +73,10 @@ export function createWorld(...policyTexts: readonly string[]) {
     },
     reload(...texts: readonly string[]): void {
       set = policySetOf(...texts);
+    },
+    /** Another points' store from now on. */
+    replaceBuckets(store: BucketStore): void {
+      points = store;
     },
     putWorkspace(workspaceId: string, fields: object = {}, name = "") {
       return directory.putWorkspace(

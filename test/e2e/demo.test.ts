@@ -2,10 +2,7 @@ import { expect, it } from "vitest";
 import { createDatabase } from "../support/postgres.ts";
 import { redisUrl } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
-import { startTollgate } from "../support/server-process.ts";
-
-/** These tests are about what is decided, not about when: other tests have the machine busy meanwhile. */
-const PATIENT = "2s";
+import { PATIENT, startTollgate } from "../support/server-process.ts";
 
 async function demoOn(env: Record<string, string>): Promise<string> {
   const server = await startTollgate({ env });

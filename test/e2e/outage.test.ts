@@ -11,6 +11,7 @@ import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
+import { until } from "../support/until.ts";
 
 let postgres: Awaited<ReturnType<typeof startPostgres>>;
 let redis: Awaited<ReturnType<typeof startRedis>>;
@@ -36,11 +37,6 @@ afterAll(async () => {
 
 const check = (): Promise<JsonAnswer> =>
   call("Check", { api: "retool", key: secret, permission: "users.read" });
-
-/** Asks until it is so; the test's own timeout ends what never comes. */
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve));
-}
 
 it("without Redis each decision is this process's share, marked so, and with it again exact again", async () => {
   expect((await succeed(check())).body.degraded).toEqual([]);

@@ -3,10 +3,7 @@ import { createJsonApi, createKey, type JsonApi, putWorld, succeed } from "../su
 import { createDatabase } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
-import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
-
-/** These tests are about what is decided, not about when: other tests have the machine busy meanwhile. */
-const PATIENT = "2s";
+import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 
 let drop: () => Promise<void>;
 let stopRedis: () => Promise<void>;

@@ -10,10 +10,7 @@ import {
 import { createDatabase } from "../support/postgres.ts";
 import { redisUrl } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
-import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
-
-/** These tests are about what is decided, not about when: other tests have the machine busy meanwhile. */
-const PATIENT = "2s";
+import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 
 /** The same on the embedded default and on Postgres and Redis. */
 describe.each(["embedded", "Postgres and Redis"])("the service on %s", (stores) => {

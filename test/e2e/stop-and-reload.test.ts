@@ -11,6 +11,7 @@ import { startRedis } from "../support/redis.ts";
 import { inRepository } from "../support/repository.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
+import { until } from "../support/until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tollgate-reload-"));
 const policy = join(folder, "retool.yaml");
@@ -35,11 +36,6 @@ afterAll(async () => {
 const costOf = async (): Promise<number> =>
   (await succeed(call("Check", { api: "retool", key: secret, permission: "users.read", mode: "MODE_PEEK" })))
     .body.points.cost;
-
-/** Asks until it is so; the test's own timeout ends what never comes. */
-async function until(isSo: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve));
-}
 
 it("a changed policy file is taken, a bad one is told and leaves the old policy in force", async () => {
   const text = readFileSync(policy, "utf8");

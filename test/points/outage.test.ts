@@ -23,7 +23,8 @@ function createFaulty({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
     async take(request: TakeRequest, deadline: Deadline): Promise<TakeAnswer> {
       state.calls++;
       if (state.fault === "none") return inner.take(request, Number.POSITIVE_INFINITY);
-      if (state.fault === "hangs") clock.ms = Math.max(clock.ms, Math.min(deadline, clock.ms + 25));
+      const { budgetMs = 25 } = request;
+      if (state.fault === "hangs") clock.ms = Math.max(clock.ms, Math.min(deadline, clock.ms + budgetMs));
       if (state.fault === "internal") throw new TollgateError("internal", "A fault.", { reason: "FAULT" });
       const cause = state.fault === "hangs" || state.fault === "refuses" ? undefined : causes[state.fault];
       throw storeUnavailable("redis", cause ?? new Error("gone"));
@@ -40,14 +41,20 @@ function createFaulty({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
     {
       onOutage = "local",
       leftMs = 1000,
+      budgetMs,
       ...options
     }: {
       onOutage?: OnOutage;
       leftMs?: number;
+      budgetMs?: number;
       mode?: "enforce" | "peek" | "record";
       requestId?: string;
     } = {},
-  ): Promise<TakeAnswer> => tolerant.take({ ...takeOf(charge, options), onOutage }, clock.ms + leftMs);
+  ): Promise<TakeAnswer> =>
+    tolerant.take(
+      { ...takeOf(charge, options), onOutage, ...(budgetMs === undefined ? {} : { budgetMs }) },
+      clock.ms + leftMs,
+    );
   return { clock, state, events, tolerant, take };
 }
 
@@ -236,6 +243,30 @@ describe("time", () => {
     }
     expect(tolerant.breakerState).toBe("closed");
     expect(events).toEqual([]);
+  });
+
+  test("a take with a budget of its own is decided by on_outage when that is over", async () => {
+    const { take, state, clock, tolerant } = createFaulty();
+    state.fault = "hangs";
+    expect((await take(chargeOf(), { budgetMs: 15 })).decidedBy).toBe("local");
+    expect(clock.ms).toBe(1015);
+    // Enough for this take, though too little for one that would wait for the store's whole budget.
+    expect((await take(chargeOf(), { budgetMs: 15, leftMs: 10 })).decidedBy).toBe("local");
+    await take(chargeOf(), { budgetMs: 15 });
+    expect(tolerant.breakerState).toBe("open");
+  });
+
+  test("a budget of its own that is less than half of the store's says nothing about the store", async () => {
+    const { take, state, tolerant, events } = createFaulty();
+    state.fault = "hangs";
+    for (let call = 0; call < 10; call++) {
+      expect((await take(chargeOf(), { budgetMs: 12, onOutage: "deny" })).outcome).toBe("unavailable");
+    }
+    expect(tolerant.breakerState).toBe("closed");
+    expect(events).toHaveLength(10);
+    state.fault = "refuses";
+    for (let call = 0; call < 3; call++) await take(chargeOf(), { budgetMs: 12 });
+    expect(tolerant.breakerState).toBe("open");
   });
 
   test("a take that was never sent is past its deadline: an error, and no outage", async () => {

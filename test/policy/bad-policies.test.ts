@@ -11,14 +11,14 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
     "an empty file",
     "",
     [
-      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, on_outage, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
+      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, on_outage, on_error, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
     ],
   ],
   [
     "a list",
     "- api: shop\n",
     [
-      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, on_outage, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
+      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, on_outage, on_error, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
     ],
   ],
   [
@@ -68,7 +68,7 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
     "an unknown field far from any",
     shopWith(["api: shop", "api: shop\nzzzzzz: 1"]),
     [
-      '2:1: There is no field "zzzzzz". There is api, directory, hosts, base_path, https, enforcement, on_outage, plans, requires, allowed_cidrs, locations, write_implies_read, and 8 more.',
+      '2:1: There is no field "zzzzzz". There is api, directory, hosts, base_path, https, enforcement, on_outage, on_error, plans, requires, allowed_cidrs, locations, and 9 more.',
     ],
   ],
   [
@@ -112,7 +112,7 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
   [
     "a misspelt choice",
     shopWith(["per: workspace", "per: workspce"]),
-    ['21:25: limits[0].per: write one of key, user, workspace, api. Did you mean "workspace"?'],
+    ['21:25: limits[0].per: write one of key, user, workspace, api, descriptor. Did you mean "workspace"?'],
   ],
   [
     "a yes for a flag",
@@ -166,6 +166,54 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
     "two limits of one name",
     shopWith([POINTS, `${POINTS}\n  - ${POINTS}`]),
     ['22:12: The limit "points" stands twice; each needs a name of its own.'],
+  ],
+  [
+    "a descriptor of a limit per workspace",
+    shopWith(["points: 100", "descriptor: {path: /login}, points: 100"]),
+    ["21:36: Only a limit with per: descriptor has a descriptor."],
+  ],
+  [
+    "a limit per descriptor that does not say which",
+    shopWith(["per: workspace", "per: descriptor"]),
+    ['21:25: A limit per descriptor says which it counts, such as descriptor: {remote_address: "*"}.'],
+  ],
+  [
+    "a limit per descriptor without entries",
+    shopWith(["per: workspace", "per: descriptor, descriptor: {}"]),
+    ['21:49: A limit per descriptor says which it counts, such as descriptor: {remote_address: "*"}.'],
+  ],
+  [
+    "a limit per descriptor of a checked key",
+    shopWith(["per: workspace", 'per: descriptor, descriptor: {workspace_id: "*", key_id: "*"}']),
+    [
+      "21:49: Descriptors of key_id, or of key_id and workspace_id, are charged what a check of that key is; write the limit per key or per workspace, or give the descriptor another entry.",
+    ],
+  ],
+  [
+    "a limit per descriptor by plan and environment",
+    shopWith([
+      "per: workspace",
+      "per: descriptor, descriptor: {key_id: k}, plan_points: {pro: 5}, environments: [live]",
+    ]),
+    [
+      "21:49: Descriptors of key_id, or of key_id and workspace_id, are charged what a check of that key is; write the limit per key or per workspace, or give the descriptor another entry.",
+      "21:62: A limit per descriptor has no plan_points: no descriptor tells of them.",
+      "21:85: A limit per descriptor has no environments: no descriptor tells of them.",
+    ],
+  ],
+  [
+    "a number in a descriptor",
+    shopWith(["per: workspace", "per: descriptor, descriptor: {status: 429}"]),
+    [
+      '21:58: limits[0].descriptor.status: write a text such as "/login", or "*" for any value; put a number in quotes.',
+    ],
+  ],
+  [
+    "a descriptor's key with a space",
+    shopWith(["per: workspace", 'per: descriptor, descriptor: {"remote address": "*"}']),
+    [
+      "21:50: limits[0].descriptor.remote address: write an entry's key, such as remote_address: letters, digits and _ . : / -, beginning with a letter or digit, at most 128 long.",
+    ],
   ],
   [
     "points for an unknown plan",

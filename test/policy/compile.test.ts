@@ -14,6 +14,7 @@ describe("defaults", () => {
       https: "required",
       enforcement: "enforce",
       onOutage: "local",
+      onError: "deny",
       requires: { plan: "", feature: "" },
       allowedCidrs: [],
       locationQuery: "",
@@ -98,6 +99,37 @@ scopes: {${names.map((name) => `${name}: {}`).join(", ")}}
     const odd = policy.roles.get("odd")?.permissions ?? new Uint32Array(3);
     expect(permissionNames(policy, odd)).toEqual(names.filter((_, index) => index % 2 === 1).sort());
     expect(permissionNames(policy, policy.allPermissions)).toEqual([...names].sort());
+  });
+});
+
+describe("a limit per descriptor", () => {
+  const limit = (descriptor: string) => `per: descriptor, descriptor: ${descriptor}`;
+
+  test("has the entries of its descriptors, and others have none", () => {
+    const entries = (text: string) => [...(policyOf(text).limits[0]?.descriptor ?? [])];
+    expect(entries(shopWith(["per: workspace", limit('{remote_address: "*", path: /login}')]))).toEqual([
+      ["remote_address", "*"],
+      ["path", "/login"],
+    ]);
+    expect(entries(SHOP)).toEqual([]);
+  });
+
+  test("may have key_id beside entries of others", () => {
+    const policy = policyOf(shopWith(["per: workspace", limit('{key_id: "*", path: /export}')]));
+    expect(policy.limits).toMatchObject([{ per: "descriptor" }]);
+  });
+
+  test("bounds no cost, because no request of a key is charged by it", () => {
+    const policy = policyOf(
+      shopWith(["per: workspace", limit("{path: /login}")], ["items.write: 2", "items.write: 400"]),
+    );
+    expect(policy.permissions.get("items.write")?.cost).toBe(400);
+  });
+
+  test("means the same in whatever order its entries are written, and something else with other values", () => {
+    const digestOf = (descriptor: string) => policyOf(shopWith(["per: workspace", limit(descriptor)])).digest;
+    expect(digestOf("{a: x, b: y}")).toBe(digestOf("{b: y, a: x}"));
+    expect(digestOf("{a: x, b: y}")).not.toBe(digestOf("{a: y, b: x}"));
   });
 });
 

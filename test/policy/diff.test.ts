@@ -180,6 +180,19 @@ const ROWS: readonly Row[] = [
     ["gives limits.points: the block was 5m, and is none"],
   ],
   [
+    "a limit's subject",
+    "per: workspace",
+    'per: descriptor, descriptor: {remote_address: "*", path: /a}',
+    [
+      "changes limits.points: per was workspace, and is descriptor",
+      'changes limits.points: the descriptor was none, and is {path: "/a", remote_address: "*"}',
+    ],
+    [
+      "changes limits.points: per was descriptor, and is workspace",
+      'changes limits.points: the descriptor was {path: "/a", remote_address: "*"}, and is none',
+    ],
+  ],
+  [
     "a limit's shape",
     "window: 60s",
     "window: 60s, shape: fixed",
@@ -255,6 +268,13 @@ const ROWS: readonly Row[] = [
     "on_outage: deny\nplans:",
     ['changes on_outage: on_outage was "local", and is "deny"'],
     ['changes on_outage: on_outage was "deny", and is "local"'],
+  ],
+  [
+    "what gateways do on errors",
+    "plans:",
+    "on_error: gateway\nplans:",
+    ['changes on_error: on_error was "deny", and is "gateway"'],
+    ['changes on_error: on_error was "gateway", and is "deny"'],
   ],
 ];
 

@@ -40,6 +40,16 @@ describe("a policy is told in facts", () => {
     ]);
   });
 
+  test("limits per descriptor with their entries", () => {
+    const limit = 'per: descriptor, descriptor: {remote_address: "*", path: /login}';
+    expect(explainPolicy(policyOf(shopWith(["per: workspace", limit]))).limits).toEqual([
+      {
+        name: "points",
+        text: '100 points in 60s per descriptor {path: "/login", remote_address: "*"}, sliding',
+      },
+    ]);
+  });
+
   test("gates, presets, and routes with their whole path", () => {
     expect(summary).toMatchObject({ requiredPlan: "business", requiredFeature: "", https: "required" });
     expect(summary.presets.find(({ name }) => name === "apis.read")?.scopes).toHaveLength(6);
@@ -88,6 +98,12 @@ describe("a request is told what it needs", () => {
   test("a public one needs nothing", () => {
     const shop = policyOf(shopWith(["limits:", '  - {match: "OPTIONS /items", access: public}\nlimits:']));
     expect(explainRoute(shop, "OPTIONS", "/items")).toMatchObject({ permission: undefined, limits: [] });
+  });
+
+  test("limits per descriptor do not bound it", () => {
+    const limit = 'per: descriptor, descriptor: {remote_address: "*"}';
+    const shop = policyOf(shopWith(["per: workspace", limit]));
+    expect(explainRoute(shop, "GET", "/items")).toMatchObject({ limits: [] });
   });
 
   test("one that costs nothing passes as often as it likes", () => {

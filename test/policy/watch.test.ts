@@ -1,12 +1,17 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createPolicySet, type PolicySet } from "../../src/core/policy-set.ts";
 import { loadPolicies } from "../../src/policy/load.ts";
 import { formatProblem } from "../../src/policy/problem.ts";
 import { type PolicyWatch, watchPolicies } from "../../src/policy/watch.ts";
 import { policyOf, SHOP, shopWith } from "./policy-text.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
+
+// The file system's own, until a test has it fail.
+vi.mock("node:fs/promises", { spy: true });
+const { readdir: readFolder } = await vi.importActual<typeof import("node:fs/promises")>("node:fs/promises");
 
 const CHANGED = shopWith(["points: 100", "points: 200"]);
 const BAD = shopWith(["points: 100", "points: 0"]);
@@ -54,6 +59,12 @@ function startWatch(folder: string, options: { current: PolicySet; pollMs: numbe
       return value === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(value);
     },
   };
+}
+
+/** Has a reading of the folder, the next being number 1, fail as no system does: without a code. */
+function failReading(number: number): void {
+  for (let good = 1; good < number; good++) vi.mocked(readdir).mockImplementationOnce(readFolder);
+  vi.mocked(readdir).mockRejectedValueOnce(new Error("unforeseen"));
 }
 
 function pointsOf(set: PolicySet): number {
@@ -170,6 +181,55 @@ test("a reload tells its outcome when it returns, good or bad, changed or not", 
   rmSync(join(folder, "shop.yaml"));
   await watch.reload();
   expect(await next()).toEqual([expect.stringContaining("There is no policy in the folder")]);
+});
+
+test.each([
+  ["the look at what is there", 1],
+  ["the load", 2],
+])(
+  "a reload in which %s fails unforeseen tells that, and the next look tells what is there",
+  async (_, number) => {
+    const folder = temporaryFolder({ "shop.yaml": SHOP });
+    const { watch, next, untold } = await watched(folder);
+    failReading(number);
+    await watch.reload();
+    expect(untold).toEqual([[expect.stringContaining("unforeseen")]]);
+    await next();
+    expect(await next()).toBe(100);
+  },
+);
+
+test.each([
+  ["the look at what is there", 1],
+  // Two looks go before it.
+  ["the load", 3],
+])(
+  "a watch in which %s fails unforeseen tells that, and the next look tells what is there",
+  async (_, number) => {
+    const folder = temporaryFolder({ "shop.yaml": SHOP });
+    const { next } = await watched(folder);
+    failReading(number);
+    expect(await next()).toEqual([expect.stringContaining("unforeseen")]);
+    expect(await next()).toBe(100);
+  },
+);
+
+test("a reload whose set is not taken tells why, and the next reload tells the set again", async () => {
+  const folder = temporaryFolder({ "shop.yaml": SHOP });
+  const told: unknown[] = [];
+  const watch = watchPolicies(folder, {
+    current: createPolicySet([policyOf(SHOP)]),
+    onChange(set) {
+      told.push(pointsOf(set));
+      if (told.length === 1) throw new Error("not taken");
+    },
+    onError: (errors) => told.push(errors.map(({ message }) => message)),
+    pollMs: 3_600_000,
+  });
+  onTestFinished(() => watch.close());
+  await watch.reload();
+  await watch.reload();
+  expect(told).toEqual([100, [expect.stringContaining("not taken")], 100]);
 });
 
 test("nothing is told once it is closed", async () => {

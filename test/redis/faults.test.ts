@@ -107,6 +107,38 @@ test("each take fails at its own deadline, a later one with the same call may st
   expect((await answerWhenBack(charge)).states).toMatchObject([{ remaining: 3 }]);
 });
 
+test("a take with a shorter budget of its own fails by that, and charges nothing; a longer one is none", async () => {
+  const charge = chargeOf({ points: 5 });
+  await patient.take(takeOf(charge), inTime());
+  server.pause();
+  const usual = patient.take(takeOf(charge), inTime());
+  const short = patient.take({ ...takeOf(charge), budgetMs: 15 }, inTime());
+  await expect(short).rejects.toMatchObject(unavailable);
+  const long = store.take({ ...takeOf(charge), budgetMs: 60_000 }, inTime());
+  await expect(long).rejects.toMatchObject(unavailable);
+  server.resume();
+  expect((await usual).states).toMatchObject([{ remaining: 3 }]);
+  expect((await answerWhenBack(charge)).states).toMatchObject([{ remaining: 3 }]);
+});
+
+test("takes whose own budget is over give up those behind them with as little, and no others", async () => {
+  const charge = chargeOf({ points: 1000 });
+  await patient.take(takeOf(charge), inTime());
+  server.pause();
+  const short = Array.from({ length: 250 }, () =>
+    patient.take({ ...takeOf(charge), budgetMs: 15 }, inTime()),
+  );
+  const usual = Array.from({ length: 10 }, () => patient.take(takeOf(charge), inTime()));
+  for (const outcome of await Promise.allSettled(short)) {
+    expect(outcome).toMatchObject({ status: "rejected", reason: unavailable });
+  }
+  server.resume();
+  const answers = await Promise.all(usual);
+  expect(answers.map(({ states }) => states[0]?.remaining)).toEqual([
+    998, 997, 996, 995, 994, 993, 992, 991, 990, 989,
+  ]);
+});
+
 test("a connection whose peer has fallen silent is given up, and takes work again on a new one", async () => {
   // Not `once` of node:events, which ends at the error that comes first.
   const closed = new Promise((resolve) => redis.once("close", resolve));

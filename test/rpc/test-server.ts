@@ -2,12 +2,16 @@ import type { Authorizer } from "../../src/core/authorizer.ts";
 import { type CallerTokens, createCallerTokens, newCallerToken } from "../../src/core/caller-tokens.ts";
 import type { Decision } from "../../src/core/decision.ts";
 import type { Directory } from "../../src/core/directory.ts";
+import { parseAddressRange } from "../../src/core/address-range.ts";
 import type { Keys } from "../../src/core/keys.ts";
+import type { RateLimits } from "../../src/core/rate-limits.ts";
+import type { PolicySet } from "../../src/core/policy-set.ts";
 import type { CallerTokenRecord, Grant, KeyRecord } from "../../src/core/records.ts";
 import type { ListenAddress } from "../../src/http2/listen-address.ts";
 import { createListener, type Listener, type ListenerBounds } from "../../src/http2/listener.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics, type Metrics } from "../../src/metrics.ts";
+import { createGateways } from "../../src/proxy/gateways.ts";
 import { createRequestHandler } from "../../src/rpc/handler.ts";
 import type { BodyBounds } from "../../src/rpc/request-bodies.ts";
 import type { ServingReport } from "../../src/rpc/serving.ts";
@@ -21,6 +25,8 @@ export interface Core {
 }
 
 export interface TestServerOptions extends Core {
+  readonly policies?: () => PolicySet;
+  readonly rateLimits?: RateLimits;
   readonly address?: ListenAddress;
   readonly bounds?: Partial<ListenerBounds>;
   readonly bodies?: Partial<BodyBounds>;
@@ -67,8 +73,22 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   });
   const metrics = createMetrics();
   const stopping = new AbortController();
+  const authorizer = standIn<Authorizer>("authorizer", { verify: () => {}, ...options.authorizer });
+  const { forwardAuth, ...gateways } = createGateways({
+    authorizer,
+    policies: options.policies ?? (() => unexpected("policies")),
+    rateLimits: standIn<RateLimits>("rateLimits", options.rateLimits),
+    onRateLimitDecision: metrics.onRateLimitDecision,
+    rateLimitFields: "draft-10",
+    trustedProxies: ["127.0.0.1/32"].flatMap((range) => parseAddressRange(range) ?? []),
+    log,
+    onDecision: metrics.onDecision,
+    onUndecided: metrics.onUndecided,
+  });
   const { handle, inFlight, unfinishedBytes } = createRequestHandler({
-    authorizer: standIn<Authorizer>("authorizer", { verify: () => {}, ...options.authorizer }),
+    authorizer,
+    gateways,
+    forwardAuth,
     keys: standIn<Keys>("keys", options.keys),
     directory: standIn<Directory>("directory", options.directory),
     callerTokens: { ...callerTokens, ...options.callerTokens },
@@ -130,11 +150,13 @@ export function allowed(change: Partial<Decision> = {}): Decision {
     allowed: true,
     reason: undefined,
     principal: undefined,
+    cost: undefined,
     limits: [],
     points: undefined,
     retryAfterMs: 0,
     degraded: [],
     requiredScopes: [],
+    isShadow: false,
     shadowReason: undefined,
     steps: [],
     ...change,

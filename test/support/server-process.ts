@@ -7,6 +7,12 @@ import { startChildServer } from "./child-server.ts";
 import { reapFolder } from "./reaper.ts";
 import { inRepository, repositoryFolder } from "./repository.ts";
 
+/**
+ * A TOLLGATE_POINTS_BUDGET for tests that are about what is decided, not about when: other tests have the
+ * machine busy meanwhile.
+ */
+export const PATIENT = "2s";
+
 export interface TollgateOptions {
   /** On top of a minimal environment; nothing else is inherited. */
   env?: Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
-import { execFileSync } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { canInstall, installPackages, isProgram } from "./debian-packages.ts";
 
 export interface ServerPrograms {
   initdb: string;
@@ -68,46 +68,11 @@ function installedPostgresFolders(): string[] {
   ];
 }
 
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 function missingPackages(found: FoundPrograms): string[] {
   const missing: string[] = [];
   if (found.postgresFolder === undefined) missing.push("postgresql");
   if (found.redis === undefined) missing.push("redis-server");
   return missing;
-}
-
-function canInstall(): boolean {
-  return process.getuid?.() === 0 && existsSync("/etc/debian_version") && isProgram("/usr/bin/apt-get");
-}
-
-function installPackages(packages: readonly string[]): void {
-  process.stderr.write(`installing ${packages.join(" and ")} for the tests (apt-get)\n`);
-  // Debian asks this file before a package starts its service; 101 is "no". Only its absence is ours to fill.
-  const policyFile = "/usr/sbin/policy-rc.d";
-  const ours = !existsSync(policyFile);
-  if (ours) writeFileSync(policyFile, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
-  try {
-    aptGet(["update"]);
-    aptGet(["install", "-y", "--no-install-recommends", ...packages]);
-  } finally {
-    if (ours) rmSync(policyFile, { force: true });
-  }
-}
-
-function aptGet(args: readonly string[]): void {
-  execFileSync("/usr/bin/apt-get", ["-q", "-o", "DPkg::Lock::Timeout=300", ...args], {
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    // Its own output goes where ours goes, so that a failure explains itself; stdout is the test report's.
-    stdio: ["ignore", 2, 2],
-  });
 }
 
 function explainMissing(found: FoundPrograms): string {

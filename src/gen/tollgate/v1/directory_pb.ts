@@ -118,7 +118,7 @@ export type Member = Message<"tollgate.v1.Member"> & {
   allLocations: boolean;
 
   /**
-   * At most 1000.
+   * At most 1000. None is "*", which services behind a gateway read as all.
    *
    * @generated from field: repeated string location_ids = 6;
    */

@@ -1,0 +1,35 @@
+import type { GatewayOptions } from "./gateway-request.ts";
+import { gatewayMisconfigured } from "./gateway-check.ts";
+
+const MODES = ["enforce", "peek", "rights"] as const satisfies readonly GatewayOptions["mode"][];
+
+/** `api` and `mode` of a gateway's configuration. Throws INVALID_ARGUMENT, GATEWAY_MISCONFIGURED. */
+export function gatewayOptions(given: {
+  api?: string | undefined;
+  mode?: string | undefined;
+}): GatewayOptions {
+  return { api: given.api ?? "", mode: oneOf("mode", given.mode, MODES) };
+}
+
+/** One of the values, of which the first is the default. Throws INVALID_ARGUMENT, GATEWAY_MISCONFIGURED. */
+export function oneOf<Value extends string>(
+  name: string,
+  given: string | undefined,
+  values: readonly [Value, ...Value[]],
+): Value {
+  if (given === undefined) return values[0];
+  const known = values.find((value) => value === given);
+  if (known === undefined) throw gatewayMisconfigured(`${name} is one of ${values.join(", ")}`);
+  return known;
+}
+
+/** Throws INVALID_ARGUMENT, GATEWAY_MISCONFIGURED, for a name that means nothing: a misspelt one would go unseen. */
+export function requireKnown(given: Iterable<string>, known: readonly string[]): void {
+  for (const name of given) {
+    if (!known.includes(name)) {
+      throw gatewayMisconfigured(
+        `there is no ${JSON.stringify(name.slice(0, 64))}; there is ${known.join(", ")}`,
+      );
+    }
+  }
+}
