@@ -135,9 +135,13 @@ export class DecisionRun {
     return this.#takePoints(input.points ?? route?.cost ?? costOf(permission));
   }
 
-  /** Undefined also where a "#" stands, after which some servers read nothing: it belongs into no request. */
+  /**
+   * Undefined also where a "#" stands, after which some servers read nothing: it belongs into no request; and
+   * for a query that would take milliseconds to read.
+   */
   #route({ method, path }: HttpTarget): RouteMatch | undefined {
-    return path.includes("#") ? undefined : this.#policy.routes.match(method, pathOf(path));
+    if (path.includes("#") || queryOf(path).length > MAX_QUERY_LENGTH) return undefined;
+    return this.#policy.routes.match(method, pathOf(path));
   }
 
   /**
@@ -465,7 +469,8 @@ export class DecisionRun {
   #checkLocations(named: readonly string[]): Refusal {
     const { member } = this.#found;
     if (member !== undefined && !member.allLocations) {
-      const outside = named.find((location) => !member.locationIds.includes(location));
+      const allowed = new Set(named.length === 0 ? [] : member.locationIds);
+      const outside = named.find((location) => !allowed.has(location));
       if (outside !== undefined) {
         return this.#refuse(
           "location",
@@ -576,6 +581,9 @@ export class DecisionRun {
     return reason;
   }
 }
+
+/** As long as a path may be. */
+const MAX_QUERY_LENGTH = 8 * 1024;
 
 /** The longest secret that is tried against the patterns of imported keys. */
 const MAX_LEGACY_LENGTH = 512;

@@ -113,6 +113,8 @@ export function createListener(options: ListenerOptions): Listener {
       options.onRequest(request, response);
     },
   );
+  // Node would drop what is beyond 2000 without a word, such as the second of two credentials.
+  http1.maxHeadersCount = 0;
   // Node starts its header and request timeouts when the server listens; this one is handed its sockets.
   http1.emit("listening");
 

@@ -10,19 +10,19 @@ import type {
 } from "../gen/envoy/service/auth/v3/attribute_context_pb.ts";
 import type { CheckRequest, CheckResponseSchema } from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { decisionMetadata } from "./decision-metadata.ts";
-import type { GatewayAnswer, GatewayCall, GatewayCheck } from "./gateway-check.ts";
-import { gatewayOptions, oneOf, requireKnown } from "./gateway-options.ts";
-import { type GatewayRequest, preflightMethod, weakestScheme } from "./gateway-request.ts";
+import type { Admittance, GatewayCheck } from "./gateway-check.ts";
+import { gatewayMisconfigured, gatewayOptions, oneOf, requireKnown } from "./gateway-options.ts";
+import { type GatewayCall, type GatewayRequest, preflightMethod, weakestScheme } from "./gateway-request.ts";
 import { IDENTITY_HEADERS, isReservedHeader } from "./identity-headers.ts";
 import { PROBLEM_TYPE, type Refusal, undecided } from "./problem.ts";
 import type { HeaderLine } from "./rate-limit-headers.ts";
+import type { UndecidedLog } from "./undecided-log.ts";
 
 type Response = MessageInitShape<typeof CheckResponseSchema>;
 
 export interface ExtAuthzDependencies {
   readonly check: GatewayCheck;
-  /** Told of a configuration that means nothing; the request is refused. */
-  readonly onUndecided: (error: unknown) => void;
+  readonly onUndecided: UndecidedLog;
 }
 
 /**
@@ -32,6 +32,11 @@ export interface ExtAuthzDependencies {
  */
 export interface ExtAuthz {
   check(request: CheckRequest, call: GatewayCall): Promise<Response>;
+  /**
+   * What to answer where the call failed before it got here, such as for overload; undefined: the error.
+   * `request` is undefined where it could not be read.
+   */
+  failed(error: unknown, request: CheckRequest | undefined): Response | undefined;
 }
 
 /** The keys of `context_extensions`, which Envoy's configuration gives and no client can. */
@@ -41,9 +46,12 @@ export function createExtAuthz({ check, onUndecided }: ExtAuthzDependencies): Ex
   return {
     async check({ attributes }, call) {
       const http = attributes?.request?.http;
-      if (attributes === undefined || http === undefined) return denied(undecided(), { isGrpc: false });
+      if (attributes === undefined || http === undefined) {
+        onUndecided(gatewayMisconfigured("only HTTP requests can be decided"));
+        return denied(undecided(), { isGrpc: false });
+      }
       const headers = readHeaders(http);
-      const isGrpc = /^application\/grpc(?:[+;]|$)/.test(headers.value("content-type") ?? "");
+      const isGrpc = isGrpcRequest(headers);
       let credential: "strip" | "forward";
       let request: GatewayRequest;
       try {
@@ -54,7 +62,7 @@ export function createExtAuthz({ check, onUndecided }: ExtAuthzDependencies): Ex
         onUndecided(error);
         return denied(undecided(), { isGrpc });
       }
-      const answer = await check(request, call);
+      const answer = await check.decide(request, call);
       const response =
         answer.refusal === undefined
           ? admitted(answer, { headers, credential })
@@ -62,6 +70,19 @@ export function createExtAuthz({ check, onUndecided }: ExtAuthzDependencies): Ex
       return answer.decision === undefined
         ? response
         : { ...response, dynamicMetadata: decisionMetadata(answer.decision) };
+    },
+
+    failed(error, request) {
+      const http = request?.attributes?.request?.http;
+      const answer = check.undecided(error, {
+        api: request?.attributes?.contextExtensions["api"] ?? "",
+        host: http?.host ?? "",
+      });
+      if (answer === undefined) return undefined;
+      const headers = readHeaders(http);
+      return answer.refusal === undefined
+        ? admitted(answer, { headers, credential: "forward" })
+        : denied(answer.refusal, { isGrpc: isGrpcRequest(headers) });
     },
   };
 }
@@ -81,9 +102,11 @@ function requestOf(
     method: http.method,
     path: http.path,
     host: http.host,
+    // Over HTTP/2 a client writes :scheme as it likes; Envoy writes X-Forwarded-Proto, at an edge always.
     scheme:
-      (forwardedProto === "trusted" ? weakestScheme(headers.value("x-forwarded-proto")) : undefined) ??
-      http.scheme,
+      forwardedProto === "trusted"
+        ? weakestScheme(headers.value("x-forwarded-proto") ?? http.scheme)
+        : weakestScheme(http.scheme, headers.value("x-forwarded-proto")),
     clientIp: address?.case === "socketAddress" ? address.value.address : "",
     authorization: headers.value("authorization"),
     preflightFor: http.method === "OPTIONS" ? preflightMethod(headers.value) : "",
@@ -98,8 +121,9 @@ interface RequestHeaders {
   names(): Iterable<string>;
 }
 
-function readHeaders({ headers, headerMap }: AttributeContext_HttpRequest): RequestHeaders {
-  if (headerMap !== undefined) return readHeaderMap(headerMap);
+function readHeaders(http: AttributeContext_HttpRequest | undefined): RequestHeaders {
+  if (http?.headerMap !== undefined) return readHeaderMap(http.headerMap);
+  const headers = http?.headers ?? {};
   return {
     value: (name) => (Object.hasOwn(headers, name) ? (headers[name] as string) : null),
     names: () => Object.keys(headers),
@@ -121,8 +145,12 @@ function readHeaderMap({ headers }: HeaderMap): RequestHeaders {
   };
 }
 
+function isGrpcRequest(headers: RequestHeaders): boolean {
+  return /^application\/grpc(?:[+;]|$)/.test(headers.value("content-type") ?? "");
+}
+
 function admitted(
-  { identity, clientHeaders, decision }: GatewayAnswer & { refusal: undefined },
+  { identity, clientHeaders, decision }: Admittance,
   { headers, credential }: { headers: RequestHeaders; credential: "strip" | "forward" },
 ): Response {
   const set = new Set(identity.map(([name]) => name));
@@ -130,7 +158,7 @@ function admitted(
   const removed = new Set<string>(IDENTITY_HEADERS.filter((name) => !set.has(name)));
   for (const name of headers.names()) if (isReservedHeader(name) && !set.has(name)) removed.add(name);
   // A policy that only watches stands beside the authorization that was there before it.
-  if (credential === "strip" && !decision.isShadow) removed.add("authorization");
+  if (credential === "strip" && decision?.isShadow === false) removed.add("authorization");
   return {
     status: { code: RPC_OK },
     httpResponse: {

@@ -1,9 +1,11 @@
 import { type AddressRange, isInRanges } from "../core/address-range.ts";
-import { type GatewayCall, type GatewayCheck, gatewayMisconfigured } from "./gateway-check.ts";
-import { gatewayOptions, oneOf, requireKnown } from "./gateway-options.ts";
-import { type GatewayRequest, preflightMethod, weakestScheme } from "./gateway-request.ts";
+import { TollgateError } from "../core/errors.ts";
+import type { GatewayAnswer, GatewayCheck } from "./gateway-check.ts";
+import { gatewayMisconfigured, gatewayOptions, oneOf, requireKnown } from "./gateway-options.ts";
+import { type GatewayCall, type GatewayRequest, preflightMethod, weakestScheme } from "./gateway-request.ts";
 import { PROBLEM_TYPE, type Refusal, undecided } from "./problem.ts";
 import type { HeaderLine } from "./rate-limit-headers.ts";
+import type { UndecidedLog } from "./undecided-log.ts";
 
 /** The gateway's question, as Node has it. */
 export interface ForwardAuthRequest {
@@ -13,6 +15,8 @@ export interface ForwardAuthRequest {
   readonly rawHeaders: readonly string[];
   /** The gateway's; undefined on a Unix socket. */
   readonly remoteAddress: string | undefined;
+  /** The gateway announces its client's body, and may not send one. */
+  readonly announcesBody: boolean;
 }
 
 export interface ForwardAuthAnswer {
@@ -25,8 +29,7 @@ export interface ForwardAuthDependencies {
   readonly check: GatewayCheck;
   /** The gateways whose X-Forwarded-* are believed, besides those on a Unix socket. */
   readonly trusted: readonly AddressRange[];
-  /** Told of what could not be decided and was refused. */
-  readonly onUndecided: (error: unknown) => void;
+  readonly onUndecided: UndecidedLog;
 }
 
 /**
@@ -36,8 +39,8 @@ export interface ForwardAuthDependencies {
  */
 export interface ForwardAuth {
   answer(request: ForwardAuthRequest, call: GatewayCall): Promise<ForwardAuthAnswer>;
-  /** What the gateway is told where the call failed, or could not be made: to refuse. */
-  failed(request: ForwardAuthRequest): ForwardAuthAnswer;
+  /** What the gateway is told where the call failed, or could not be made. */
+  failed(request: ForwardAuthRequest, error: unknown): ForwardAuthAnswer;
 }
 
 export const FORWARD_AUTH_PATH = "/forward-auth";
@@ -46,54 +49,82 @@ export const FORWARD_AUTH_PATH = "/forward-auth";
 export const FORWARD_AUTH_TOKEN_HEADER = "x-tollgate-token";
 
 const PARAMETERS = ["gateway", "api", "mode"];
-const GATEWAYS = ["", "nginx", "caddy", "traefik"] as const;
+const GATEWAYS = ["nginx", "caddy", "traefik"] as const;
 
 export function createForwardAuth({ check, trusted, onUndecided }: ForwardAuthDependencies): ForwardAuth {
-  function requestOf({ url, rawHeaders, remoteAddress }: ForwardAuthRequest): GatewayRequest {
-    const query = new URL(url, "http://tollgate.invalid").searchParams;
+  function requestOf(
+    { rawHeaders, remoteAddress, announcesBody }: ForwardAuthRequest,
+    query: URLSearchParams,
+  ): GatewayRequest {
     requireKnown(query.keys(), PARAMETERS);
+    oneOf("gateway", query.get("gateway") ?? undefined, GATEWAYS);
     if (remoteAddress !== undefined && !isInRanges(remoteAddress, trusted)) {
       throw gatewayMisconfigured(
         `X-Forwarded-* are not believed from ${remoteAddress}; name it in TOLLGATE_TRUSTED_PROXIES`,
       );
     }
+    if (announcesBody) throw gatewayMisconfigured("the question must have no body, nor announce one");
     const method = forwarded(rawHeaders, "x-forwarded-method");
     return {
       ...gatewayOptions({ api: query.get("api") ?? undefined, mode: query.get("mode") ?? undefined }),
       method,
       path: forwarded(rawHeaders, "x-forwarded-uri"),
       host: forwarded(rawHeaders, "x-forwarded-host"),
-      scheme: weakestScheme(forwarded(rawHeaders, "x-forwarded-proto")) ?? "",
+      scheme: weakestScheme(forwarded(rawHeaders, "x-forwarded-proto")),
       clientIp: lastOf(valueOf(rawHeaders, "x-forwarded-for") ?? ""),
       authorization: valueOf(rawHeaders, "authorization"),
       preflightFor: method === "OPTIONS" ? preflightMethod((name) => valueOf(rawHeaders, name)) : "",
     };
   }
 
-  function refused(request: ForwardAuthRequest, refusal: Refusal): ForwardAuthAnswer {
-    return isNginx(request) ? forNginx(refusal) : plain(refusal);
-  }
-
   return {
     async answer(request, call) {
+      const query = queryOf(request);
       let asked: GatewayRequest;
       try {
-        asked = requestOf(request);
-        oneOf("gateway", gatewayOf(request), GATEWAYS);
+        asked = requestOf(request, query);
       } catch (error) {
         onUndecided(error);
-        return refused(request, undecided());
+        return refused(query, undecided());
       }
-      const answer = await check(asked, call);
-      if (answer.refusal !== undefined) return refused(request, answer.refusal);
-      const { identity, clientHeaders, decision } = answer;
-      const degraded: HeaderLine[] =
-        decision.degraded.length === 0 ? [] : [["x-tollgate-degraded", decision.degraded.join(",")]];
-      return { status: 200, headers: [...identity, ...clientHeaders, ...degraded], body: "" };
+      return told(query, await check.decide(asked, call));
     },
 
-    failed: (request) => refused(request, undecided()),
+    failed(request, error) {
+      const query = queryOf(request);
+      if (mayNotAsk(error)) return refused(query, undecided());
+      const host = valueOf(request.rawHeaders, "x-forwarded-host") ?? "";
+      const answer = check.undecided(error, { api: query.get("api") ?? "", host });
+      return answer === undefined ? refused(query, undecided()) : told(query, answer);
+    },
   };
+}
+
+function queryOf({ url }: ForwardAuthRequest): URLSearchParams {
+  return new URL(url, "http://tollgate.invalid").searchParams;
+}
+
+/** Of this nobody is told to let pass, whatever the policy says. */
+function mayNotAsk(error: unknown): boolean {
+  if (!(error instanceof TollgateError)) return false;
+  return error.code === "unauthenticated" || error.code === "permission_denied";
+}
+
+function told(query: URLSearchParams, answer: GatewayAnswer): ForwardAuthAnswer {
+  if (answer.refusal !== undefined) return refused(query, answer.refusal);
+  const { identity, clientHeaders, decision } = answer;
+  const headers = [...identity, ...clientHeaders, UNCACHED];
+  if (decision !== undefined && decision.degraded.length > 0) {
+    headers.push(["x-tollgate-degraded", decision.degraded.join(",")]);
+  }
+  return { status: 200, headers, body: "" };
+}
+
+/** A gateway with a cache would answer others with it, who have other keys or none. */
+const UNCACHED: HeaderLine = ["cache-control", "no-store"];
+
+function refused(query: URLSearchParams, refusal: Refusal): ForwardAuthAnswer {
+  return query.get("gateway") === "nginx" ? forNginx(refusal) : plain(refusal);
 }
 
 function plain({ status, headers, body }: Refusal): ForwardAuthAnswer {
@@ -110,14 +141,6 @@ function forNginx({ status, headers, body }: Refusal): ForwardAuthAnswer {
     headers: [...headers, ["x-tollgate-status", String(status)], ["x-tollgate-problem", body]],
     body: "",
   };
-}
-
-function isNginx(request: ForwardAuthRequest): boolean {
-  return gatewayOf(request) === "nginx";
-}
-
-function gatewayOf({ url }: ForwardAuthRequest): string | undefined {
-  return new URL(url, "http://tollgate.invalid").searchParams.get("gateway") ?? undefined;
 }
 
 /** Throws where it stands there not exactly once: then some of it is not the gateway's own. */

@@ -1,36 +1,33 @@
 import type { Authorizer } from "../core/authorizer.ts";
-import type { Caller } from "../core/callers.ts";
 import { keyOfAuthorization } from "../core/credential.ts";
 import type { Decision } from "../core/decision.ts";
-import { TollgateError } from "../core/errors.ts";
+import type { Policy } from "../core/policy.ts";
 import { type PolicySet, policyByHost } from "../core/policy-set.ts";
-import type { Deadline } from "../core/ports.ts";
-import type { GatewayRequest } from "./gateway-request.ts";
+import { failureMode } from "./failure-mode.ts";
+import type { GatewayCall, GatewayRequest } from "./gateway-request.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import { noSuchApi, type Refusal, refusalOf, undecided } from "./problem.ts";
 import { type HeaderLine, type RateLimitFields, rateLimitHeaders } from "./rate-limit-headers.ts";
-
-/** Who asks, and until when. */
-export interface GatewayCall {
-  readonly caller: Caller;
-  readonly deadline: Deadline;
-}
+import type { UndecidedLog } from "./undecided-log.ts";
 
 /** What a gateway is to do with a request. */
-export type GatewayAnswer =
-  | {
-      readonly refusal: undefined;
-      readonly decision: Decision;
-      /** For the service behind. */
-      readonly identity: readonly HeaderLine[];
-      /** For the client. */
-      readonly clientHeaders: readonly HeaderLine[];
-    }
-  | {
-      readonly refusal: Refusal;
-      /** Undefined: there was none. */
-      readonly decision: Decision | undefined;
-    };
+export type GatewayAnswer = Admittance | Denial;
+
+export interface Admittance {
+  readonly refusal: undefined;
+  /** Undefined: a policy in shadow lets pass what could not be decided. */
+  readonly decision: Decision | undefined;
+  /** For the service behind. */
+  readonly identity: readonly HeaderLine[];
+  /** For the client. */
+  readonly clientHeaders: readonly HeaderLine[];
+}
+
+export interface Denial {
+  readonly refusal: Refusal;
+  /** Undefined: there was none. */
+  readonly decision: Decision | undefined;
+}
 
 export interface GatewayCheckDependencies {
   readonly authorizer: Pick<Authorizer, "check">;
@@ -38,33 +35,27 @@ export interface GatewayCheckDependencies {
   readonly rateLimitFields: RateLimitFields;
   /** Told of every decision, for the metrics. */
   readonly onDecision: (decision: Decision) => void;
-  /** Told of what could not be decided and was refused, for the log and the metrics. */
-  readonly onUndecided: (error: unknown) => void;
+  readonly onUndecided: UndecidedLog;
 }
 
-/**
- * Decides for a gateway. What a client can choose never makes an error, because gateways may be set to let
- * pass on errors. What could not be decided is refused or, where the policy says `on_error: gateway`, thrown.
- */
-export type GatewayCheck = (request: GatewayRequest, call: GatewayCall) => Promise<GatewayAnswer>;
+/** Decides for gateways. What a client can choose never makes an error, because some let pass on errors. */
+export interface GatewayCheck {
+  /** Throws only what `undecided` leaves to the gateway. */
+  decide(request: GatewayRequest, call: GatewayCall): Promise<GatewayAnswer>;
+  /** What to do without a decision, by the policy; undefined: the gateway is to be told of the error. */
+  undecided(error: unknown, request: Pick<GatewayRequest, "api" | "host">): GatewayAnswer | undefined;
+}
 
 export function createGatewayCheck(dependencies: GatewayCheckDependencies): GatewayCheck {
   const { authorizer, policies, rateLimitFields, onDecision, onUndecided } = dependencies;
 
-  async function decide(request: GatewayRequest, call: GatewayCall): Promise<GatewayAnswer> {
+  async function decisionOf(request: GatewayRequest, call: GatewayCall): Promise<GatewayAnswer> {
+    const { method, path, scheme, host, preflightFor } = request;
     const decision = await authorizer.check(
       {
         api: request.api,
         key: keyOfAuthorization(request.authorization),
-        target: {
-          http: {
-            method: request.method,
-            path: request.path,
-            scheme: request.scheme,
-            host: request.host,
-            preflightFor: request.preflightFor,
-          },
-        },
+        target: { http: { method, path, scheme, host, preflightFor } },
         workspaceId: "",
         locationIds: [],
         points: undefined,
@@ -79,47 +70,51 @@ export function createGatewayCheck(dependencies: GatewayCheckDependencies): Gate
     );
     onDecision(decision);
     if (!decision.allowed) return { refusal: refusalOf(decision, rateLimitFields), decision };
+    const { limits, points: tightest } = decision;
     return {
       refusal: undefined,
       decision,
       identity: identityHeaders(decision),
-      clientHeaders: rateLimitHeaders(
-        { limits: decision.limits, tightest: decision.points },
-        rateLimitFields,
-      ),
+      clientHeaders: rateLimitHeaders({ limits, tightest }, rateLimitFields),
     };
   }
 
-  /** Whether the client's host led to no api that this caller may ask about. */
-  function isStrangeHost({ api, host }: GatewayRequest, { caller }: GatewayCall): boolean {
-    if (api !== "") return false;
-    const set = policies();
-    const [only] = set.policies.keys();
-    const found = policyByHost(set, host)?.policy.api ?? (set.policies.size === 1 ? only : undefined);
-    return found === undefined || (caller.apis.size > 0 && !caller.apis.has(found));
+  function withoutDecision(
+    error: unknown,
+    request: Pick<GatewayRequest, "api" | "host">,
+  ): GatewayAnswer | undefined {
+    const mode = failureMode(error, policyOf(policies(), request));
+    if (mode === "gateway") return undefined;
+    onUndecided(error);
+    if (mode === "deny") return { refusal: undecided(), decision: undefined };
+    return { refusal: undefined, decision: undefined, identity: [], clientHeaders: [] };
   }
 
-  return async (request, call) => {
-    if (isStrangeHost(request, call)) return { refusal: noSuchApi(), decision: undefined };
-    try {
-      return await decide(request, call);
-    } catch (error) {
-      if (failureModeOf(policies(), request) === "gateway") throw error;
-      onUndecided(error);
-      return { refusal: undecided(), decision: undefined };
-    }
+  return {
+    async decide(request, call) {
+      if (request.api === "") {
+        // The client has chosen the host: what it leads to is decided, and no error.
+        const api = policyOf(policies(), request)?.api;
+        const { apis } = call.caller;
+        const isTheirs = api !== undefined && (apis.size === 0 || apis.has(api));
+        if (!isTheirs) return { refusal: noSuchApi(), decision: undefined };
+      }
+      try {
+        return await decisionOf(request, call);
+      } catch (error) {
+        const answer = withoutDecision(error, request);
+        if (answer === undefined) throw error;
+        return answer;
+      }
+    },
+
+    undecided: withoutDecision,
   };
 }
 
-function failureModeOf(set: PolicySet, { api, host }: GatewayRequest): "deny" | "gateway" {
+/** The policy of that name; else the one of the host, else the only one. */
+function policyOf(set: PolicySet, { api, host }: Pick<GatewayRequest, "api" | "host">): Policy | undefined {
+  if (api !== "") return set.policies.get(api);
   const [only] = set.policies.values();
-  const policy = api === "" ? (policyByHost(set, host)?.policy ?? only) : set.policies.get(api);
-  return policy?.onError ?? "deny";
-}
-
-/** INVALID_ARGUMENT about the gateway's own configuration. */
-export function gatewayMisconfigured(description: string): TollgateError {
-  return new TollgateError("invalid_argument", `The gateway's configuration: ${description}.`, {
-    reason: "GATEWAY_MISCONFIGURED",
-  });
+  return policyByHost(set, host)?.policy ?? (set.policies.size === 1 ? only : undefined);
 }

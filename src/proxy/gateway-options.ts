@@ -1,5 +1,5 @@
+import { TollgateError } from "../core/errors.ts";
 import type { GatewayOptions } from "./gateway-request.ts";
-import { gatewayMisconfigured } from "./gateway-check.ts";
 
 const MODES = ["enforce", "peek", "rights"] as const satisfies readonly GatewayOptions["mode"][];
 
@@ -23,13 +23,26 @@ export function oneOf<Value extends string>(
   return known;
 }
 
-/** Throws INVALID_ARGUMENT, GATEWAY_MISCONFIGURED, for a name that means nothing: a misspelt one would go unseen. */
+/**
+ * Throws INVALID_ARGUMENT, GATEWAY_MISCONFIGURED, for a name that means nothing, or stands twice: a misspelt
+ * one would go unseen.
+ */
 export function requireKnown(given: Iterable<string>, known: readonly string[]): void {
+  const seen = new Set<string>();
   for (const name of given) {
+    if (seen.has(name)) throw gatewayMisconfigured(`${name} stands twice`);
+    seen.add(name);
     if (!known.includes(name)) {
       throw gatewayMisconfigured(
         `there is no ${JSON.stringify(name.slice(0, 64))}; there is ${known.join(", ")}`,
       );
     }
   }
+}
+
+/** INVALID_ARGUMENT about the gateway's own configuration. */
+export function gatewayMisconfigured(description: string): TollgateError {
+  return new TollgateError("invalid_argument", `The gateway's configuration: ${description}.`, {
+    reason: "GATEWAY_MISCONFIGURED",
+  });
 }

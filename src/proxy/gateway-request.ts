@@ -1,4 +1,12 @@
+import type { Caller } from "../core/callers.ts";
 import type { CheckInput } from "../core/decision.ts";
+import type { Deadline } from "../core/ports.ts";
+
+/** Who asks, and until when. */
+export interface GatewayCall {
+  readonly caller: Caller;
+  readonly deadline: Deadline;
+}
 
 /**
  * One HTTP request that a gateway asks about, whatever protocol it asks by. All but `api` and `mode` is the
@@ -9,7 +17,8 @@ export interface GatewayRequest extends GatewayOptions {
   /** As the client sent it, undecoded, with its query string. */
   readonly path: string;
   readonly host: string;
-  readonly scheme: string;
+  /** As far as the gateway can tell: what it does not know to be https is http. */
+  readonly scheme: "https" | "http";
   /** As the gateway sees it. */
   readonly clientIp: string;
   /** All values, joined by commas; null: none. */
@@ -29,11 +38,14 @@ export interface GatewayOptions {
   readonly mode: Exclude<CheckInput["mode"], "record">;
 }
 
-/** Of what several proxies say the scheme was the one that is not https; undefined: nothing was said. */
-export function weakestScheme(forwardedProto: string | null): string | undefined {
-  const schemes = (forwardedProto ?? "").split(",").map((scheme) => scheme.trim().toLowerCase());
-  if (schemes.every((scheme) => scheme === "")) return undefined;
-  return schemes.find((scheme) => scheme !== "https") ?? "https";
+/**
+ * The weakest of several schemes, which may each be a list of what several proxies say. A client may write
+ * whatever it likes where nobody overwrites it, so what is not https, or wss, is http; null says nothing.
+ */
+export function weakestScheme(...said: readonly (string | null)[]): "https" | "http" {
+  const schemes = said.flatMap((each) => each?.split(",") ?? []).map((each) => each.trim().toLowerCase());
+  const isSecure = schemes.length > 0 && schemes.every((each) => each === "https" || each === "wss");
+  return isSecure ? "https" : "http";
 }
 
 /** The method that a preflight asks for (Fetch, "CORS preflight request"): both headers make it one. */

@@ -46,9 +46,15 @@ function valuesOf(principal: Principal): HeaderLine[] {
 }
 
 /**
- * Whether some server would read a header of that name as one of Tollgate's: in any case, and with "_" for
- * "-", which CGI and WSGI make one of.
+ * Whether some server would read a header of that name as one of Tollgate's: in any case, and with "_" or
+ * whatever else is no letter for "-", as CGI and its heirs do.
  */
 export function isReservedHeader(name: string): boolean {
-  return name.toLowerCase().replaceAll("_", "-").startsWith(PREFIX);
+  if (name.length < PREFIX.length) return false;
+  return (
+    name
+      .slice(0, PREFIX.length)
+      .toLowerCase()
+      .replace(/[^a-z0-9]/g, "-") === PREFIX
+  );
 }

@@ -1,6 +1,6 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { type ErrorCode, invalidField, TollgateError } from "../core/errors.ts";
+import { invalidField } from "../core/errors.ts";
 import type { PolicySet } from "../core/policy-set.ts";
 import type {
   DescriptorDecision,
@@ -17,14 +17,11 @@ import {
   type RateLimitResponseSchema,
   RateLimitResponse_RateLimit_Unit as Unit,
 } from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
-import type { GatewayCall } from "./gateway-check.ts";
+import { failureMode } from "./failure-mode.ts";
+import type { GatewayCall } from "./gateway-request.ts";
 import { PROBLEM_TYPE, type Refusal, refusalOf, undecided } from "./problem.ts";
-import {
-  type HeaderLine,
-  type RateLimitFields,
-  rateLimitHeaders,
-  retryAfterHeader,
-} from "./rate-limit-headers.ts";
+import { type HeaderLine, type RateLimitFields, rateLimitHeaders } from "./rate-limit-headers.ts";
+import type { UndecidedLog } from "./undecided-log.ts";
 
 type Response = MessageInitShape<typeof RateLimitResponseSchema>;
 type Status = MessageInitShape<typeof RateLimitResponse_DescriptorStatusSchema>;
@@ -35,55 +32,69 @@ export interface RateLimitServiceDependencies {
   readonly rateLimitFields: RateLimitFields;
   /** Told of every decision, for the metrics. */
   readonly onDecision: (decision: RateLimitDecision) => void;
-  /** Told of what could not be decided and was refused, for the log and the metrics. */
-  readonly onUndecided: (error: unknown) => void;
+  readonly onUndecided: UndecidedLog;
 }
 
 /**
  * Envoy's rate limit service (envoy.service.ratelimit.v3). A domain is an api. Envoy lets pass on an error of
- * the RPC unless it is told otherwise, so only a mistake in Envoy's own configuration is one; what could not
- * be decided is over limit or, where the policy says `on_error: gateway`, thrown.
+ * the RPC unless it is told otherwise, so what could not be decided is over limit, also a mistake in Envoy's
+ * own configuration, but where the policy leaves a fault of the stores to Envoy.
  */
 export interface RateLimitService {
   shouldRateLimit(request: RateLimitRequest, call: GatewayCall): Promise<Response>;
+  /**
+   * What to answer where the call failed before it got here, such as for overload; undefined: the error.
+   * `request` is undefined where it could not be read.
+   */
+  failed(error: unknown, request: RateLimitRequest | undefined): Response | undefined;
 }
 
 export function createRateLimitService(dependencies: RateLimitServiceDependencies): RateLimitService {
   const { rateLimits, policies, rateLimitFields, onDecision, onUndecided } = dependencies;
 
-  return {
-    async shouldRateLimit(request, { caller, deadline }) {
-      const input = inputOf(request);
-      let decision: RateLimitDecision;
-      try {
-        decision = await rateLimits.limit(input, caller, deadline);
-      } catch (error) {
-        if (isMistake(error) || !refusesUndecided(policies(), input.api)) throw error;
-        onUndecided(error);
-        const statuses = input.descriptors.map(() => ({ code: Code.OVER_LIMIT }));
-        return { ...overLimit(undecided()), statuses };
-      }
-      onDecision(decision);
-      const statuses = decision.descriptors.map(statusOf);
-      const dynamicMetadata = metadataOf(decision);
-      if (!decision.allowed) {
-        const refusal = refusalOf(
-          { ...decision, principal: undefined, cost: undefined, requiredScopes: [], steps: [] },
-          rateLimitFields,
-        );
-        return { ...overLimit(refusal), statuses, ...dynamicMetadata };
-      }
-      const headers = rateLimitHeaders(
-        { limits: decision.limits, tightest: decision.points },
+  function failed(error: unknown, request: RateLimitRequest | undefined): Response | undefined {
+    const mode = failureMode(error, policies().policies.get(request?.domain ?? ""));
+    if (mode === "gateway") return undefined;
+    onUndecided(error);
+    const code = mode === "pass" ? Code.OK : Code.OVER_LIMIT;
+    const statuses = (request?.descriptors ?? []).map(() => ({ code }));
+    return mode === "pass" ? { overallCode: code, statuses } : { ...overLimit(undecided()), statuses };
+  }
+
+  function answerOf(decision: RateLimitDecision): Response {
+    const statuses = decision.descriptors.map(statusOf);
+    const dynamicMetadata = metadataOf(decision);
+    if (!decision.allowed) {
+      const refusal = refusalOf(
+        { ...decision, principal: undefined, cost: undefined, requiredScopes: [], steps: [] },
         rateLimitFields,
       );
-      return {
-        overallCode: Code.OK,
-        statuses,
-        responseHeadersToAdd: headers.map(headerMessage),
-        ...dynamicMetadata,
-      };
+      return { ...overLimit(refusal), statuses, ...dynamicMetadata };
+    }
+    const { limits, points: tightest } = decision;
+    const headers = rateLimitHeaders({ limits, tightest }, rateLimitFields);
+    return {
+      overallCode: Code.OK,
+      statuses,
+      responseHeadersToAdd: headers.map(headerMessage),
+      ...dynamicMetadata,
+    };
+  }
+
+  return {
+    async shouldRateLimit(request, { caller, deadline }) {
+      try {
+        const decision = await rateLimits.limit(inputOf(request), caller, deadline);
+        onDecision(decision);
+        return answerOf(decision);
+      } catch (error) {
+        const answer = failed(error, request);
+        if (answer === undefined) throw error;
+        return answer;
+      }
     },
+
+    failed,
   };
 }
 
@@ -116,22 +127,6 @@ function descriptorOf(
     );
   }
   return { entries, points: Math.min(Number(hitsAddend ?? requestHits), MOST_POINTS) };
-}
-
-const MISTAKES: ReadonlySet<ErrorCode> = new Set([
-  "invalid_argument",
-  "not_found",
-  "permission_denied",
-  "failed_precondition",
-]);
-
-function isMistake(error: unknown): boolean {
-  return error instanceof TollgateError && MISTAKES.has(error.code);
-}
-
-function refusesUndecided({ policies }: PolicySet, api: string): boolean {
-  const policy = policies.get(api);
-  return policy?.onError === "deny" && policy.enforcement === "enforce";
 }
 
 function statusOf({ allowed, tightest }: DescriptorDecision): Status {
@@ -172,10 +167,9 @@ function metadataOf({ degraded, shadowReason }: RateLimitDecision): { dynamicMet
 
 /** Envoy gives its own answer these headers and this body. */
 function overLimit({ status, headers, body }: Refusal) {
-  const hasRetryAfter = headers.some(([name]) => name === "retry-after");
+  // A challenge belongs to a 401, which Envoy does not answer here.
   const lines: HeaderLine[] = [
-    ...headers,
-    ...(hasRetryAfter ? [] : [retryAfterHeader(0)]),
+    ...headers.filter(([name]) => name !== "www-authenticate"),
     ["content-type", PROBLEM_TYPE],
   ];
   return {

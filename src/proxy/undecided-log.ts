@@ -1,4 +1,5 @@
 import { TollgateError } from "../core/errors.ts";
+import { createRepeats } from "../core/repeats.ts";
 
 export interface UndecidedLogOptions {
   readonly log: { warn(fields: object, message: string): void };
@@ -8,22 +9,25 @@ export interface UndecidedLogOptions {
   readonly now?: () => number;
 }
 
-/** Of one reason at most one line in this time. */
-const REPEAT_AFTER_MS = 1000;
+/** Tells the operator what of gateways' requests could not be decided and why, as often as he can read it. */
+export type UndecidedLog = (error: unknown) => void;
 
-/** Tells the operator why requests of gateways were refused without a decision, as often as he can read it. */
 export function createUndecidedLog({
   log,
   onUndecided,
   now = () => performance.now(),
-}: UndecidedLogOptions): (error: unknown) => void {
-  const toldAtMs = new Map<string, number>();
+}: UndecidedLogOptions): UndecidedLog {
+  const repeats = createRepeats({ everyMs: 1000 });
   return (error) => {
     const reason = error instanceof TollgateError ? error.reason : "INTERNAL";
     onUndecided(reason);
-    const nowMs = now();
-    if (nowMs - (toldAtMs.get(reason) ?? Number.NEGATIVE_INFINITY) < REPEAT_AFTER_MS) return;
-    toldAtMs.set(reason, nowMs);
-    log.warn({ reason, err: error }, "a gateway's request could not be decided, and was refused");
+    // Of a configuration that means nothing the message says all, and one gateway's must not hide another's.
+    const why = reason === "GATEWAY_MISCONFIGURED" ? { problem: (error as Error).message } : { err: error };
+    const suppressed = repeats.suppressedBefore("problem" in why ? why.problem : reason, now());
+    if (suppressed === undefined) return;
+    log.warn(
+      { reason, ...why, ...(suppressed === 0 ? {} : { suppressed }) },
+      "a gateway's request could not be decided",
+    );
   };
 }

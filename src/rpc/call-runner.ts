@@ -1,3 +1,4 @@
+import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError, Interceptor } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
 import type { TollgateError } from "../core/errors.ts";
@@ -11,6 +12,8 @@ import { createValidation } from "./validation.ts";
 
 export interface CallRunnerDependencies extends RequestLogOptions {
   readonly callerTokens: Pick<CallerTokens, "authenticate" | "isPlausible">;
+  /** A message to answer instead of an error; undefined: the error. */
+  readonly answerInstead?: (call: Call, error: ConnectError) => Message | undefined;
   /** Calls at a time; further ones are refused. */
   readonly maxInFlight: number;
 }
@@ -23,6 +26,8 @@ export interface CallRunner {
   refusal(method: CallMethod, authorization: string | null): TollgateError | undefined;
   /** Logs and measures a call that ended before it could be run, and answers what to tell its caller. */
   failed(call: Call, thrown: unknown): ConnectError;
+  /** A message to answer instead of an error that `run` or `failed` gave; undefined: the error. */
+  answerInstead(call: Call, error: ConnectError): Message | undefined;
   /** Calls in flight now; a BatchCheck counts as its checks. */
   inFlight(): number;
   /** The way in through Connect. */
@@ -35,6 +40,7 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
   const authenticate = createAuthentication(dependencies.callerTokens);
   const checkAuthorization = createAuthorizationCheck(dependencies.callerTokens);
   const validate = createValidation();
+  const answerInstead = dependencies.answerInstead ?? (() => undefined);
 
   async function admit(call: Call): Promise<void> {
     if (isOpen(call.method)) return;
@@ -64,6 +70,7 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
     run,
     refusal: (method, authorization) => (isOpen(method) ? undefined : checkAuthorization(authorization)),
     failed: (call, thrown) => log.failed(call, log.start(), thrown),
+    answerInstead,
     inFlight: overload.inFlight,
     interceptor: (next) => async (request) => {
       const call = createCall({
@@ -82,7 +89,19 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
           throw log.failed(call, start, thrown);
         }
       }
-      const response = await run(call, () => next(request));
+      const response = await run(call, () => next(request)).catch((error: ConnectError) => {
+        const message = answerInstead(call, error);
+        if (message === undefined) throw error;
+        const { service, method } = request;
+        return {
+          stream: false as const,
+          service,
+          method,
+          header: new Headers(),
+          trailer: new Headers(),
+          message,
+        };
+      });
       if (call.requestId !== "") response.header.set("x-request-id", call.requestId);
       return response;
     },

@@ -97,6 +97,15 @@ export function withinField(error: unknown, field: string): unknown {
   });
 }
 
+/** What a ConnectError of ours was made of; whatever has no code of Tollgate's is internal. */
+export function toTollgateError(error: ConnectError): TollgateError {
+  const [code] = Object.entries(CODES).find(([, each]) => each === error.code) ?? ["internal"];
+  return new TollgateError(code as ErrorCode, error.rawMessage, {
+    reason: reasonOf(error) || "INTERNAL",
+    cause: error.cause,
+  });
+}
+
 /** The reason in an error's ErrorInfo; empty: it has none. */
 export function reasonOf(error: ConnectError): string {
   return error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";

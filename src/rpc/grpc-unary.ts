@@ -15,6 +15,7 @@ import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { TollgateError } from "../core/errors.ts";
 import { type AuthenticatedCall, authenticated, type Call } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
+import { isGateway } from "./method.ts";
 import { toConnectError } from "./errors.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
 import { discardRest, type RequestBody } from "./request-bodies.ts";
@@ -130,25 +131,37 @@ export function serveGrpcUnary(
     if (stream.aborted || stream.destroyed) return;
     const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
     const hotRequest = options.hot.read(bytes);
-    if (hotRequest === undefined) options.otherwise(bytes);
+    if (hotRequest === undefined && isGateway(call.method) && isOneMessage(bytes)) {
+      // Bytes of a client's that are no text, as a gateway passes them on: not for it to be told of an error.
+      const error = new ConnectError("parse binary: it cannot be read", Code.InvalidArgument);
+      fail(runner.failed(call, unreadable(error, options.hot.method.input)));
+    } else if (hotRequest === undefined) options.otherwise(bytes);
     else answer(hotRequest).catch(options.onUndelivered);
   }
 
   async function answer({ message, work }: HotRequest): Promise<void> {
     call.message = message;
     try {
-      const frame = await runner.run(call, () => work(authenticated(call)));
-      const headers: Record<string, string> = { "content-type": "application/grpc+proto" };
-      if (call.requestId !== "") headers["x-request-id"] = call.requestId;
-      response.writeHead(200, headers);
-      response.addTrailers({ "grpc-status": "0" });
-      response.end(frame);
+      succeed(await runner.run(call, () => work(authenticated(call))));
     } catch (thrown) {
       fail(thrown instanceof ConnectError ? thrown : toConnectError(thrown, call.requestId));
     }
   }
 
+  function succeed(frame: Buffer): void {
+    const headers: Record<string, string> = { "content-type": "application/grpc+proto" };
+    if (call.requestId !== "") headers["x-request-id"] = call.requestId;
+    response.writeHead(200, headers);
+    response.addTrailers({ "grpc-status": "0" });
+    response.end(frame);
+  }
+
   function fail(error: ConnectError): void {
+    const instead = runner.answerInstead(call, error);
+    if (instead !== undefined) {
+      succeed(frameOf(toBinary(options.hot.method.output, instead)));
+      return;
+    }
     const trailer = setTrailerStatus(new Headers(), error);
     respellGrpcMessage(trailer);
     response.writeHead(200, { "content-type": "application/grpc+proto" });
@@ -159,8 +172,7 @@ export function serveGrpcUnary(
 
 /** One length-prefixed message that is not compressed; undefined: the body is something else. */
 function decode<Desc extends DescMessage>(schema: Desc, body: Buffer): MessageShape<Desc> | undefined {
-  if (body.length < PREFIX_BYTES || body[0] !== 0) return undefined;
-  if (body.readUInt32BE(1) !== body.length - PREFIX_BYTES) return undefined;
+  if (!isOneMessage(body)) return undefined;
   try {
     return fromBinary(schema, body.subarray(PREFIX_BYTES));
   } catch {
@@ -169,8 +181,15 @@ function decode<Desc extends DescMessage>(schema: Desc, body: Buffer): MessageSh
   }
 }
 
+function isOneMessage(body: Buffer): boolean {
+  return body.length >= PREFIX_BYTES && body[0] === 0 && body.readUInt32BE(1) === body.length - PREFIX_BYTES;
+}
+
 function encode<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): Buffer {
-  const message = toBinary(schema, create(schema, init));
+  return frameOf(toBinary(schema, create(schema, init)));
+}
+
+function frameOf(message: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
   frame[0] = 0;
   frame.writeUInt32BE(message.length, 1);

@@ -1,5 +1,6 @@
 import type { Http2ServerResponse } from "node:http2";
-import { type ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { Code, type ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type {
   UniversalHandler,
   UniversalServerRequest,
@@ -12,13 +13,22 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { TollgateError } from "../core/errors.ts";
-import { Authorization } from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
-import { RateLimitService } from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
+import {
+  Authorization,
+  type CheckRequest,
+  CheckResponseSchema,
+} from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
+import {
+  type RateLimitRequest,
+  RateLimitResponseSchema,
+  RateLimitService,
+} from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import { authorizationOf } from "./authorization-header.ts";
 import { type Arrival, arrivalKey, type Call, createCall } from "./call.ts";
 import { type CallRunner, type CallRunnerDependencies, createCallRunner } from "./call-runner.ts";
 import { createDecisions, type Decisions, type DecisionsDependencies } from "./decisions.ts";
+import { toTollgateError } from "./errors.ts";
 import { respellingGrpcMessage } from "./grpc-message.ts";
 import { type HotMethod, hotMethod, isPlainGrpc, serveGrpcUnary } from "./grpc-unary.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
@@ -79,7 +89,7 @@ const COMPRESS_MIN_BYTES = 16 * 1024;
  */
 export function createRequestHandler(dependencies: HandlerDependencies): RequestHandler {
   const { forwardAuth, log, serving } = dependencies;
-  const runner = createCallRunner(dependencies);
+  const runner = createCallRunner({ ...dependencies, answerInstead: gatewayAnswers(dependencies.gateways) });
   const bodies = createRequestBodies(dependencies.bodies);
   const decisions = createDecisions(dependencies);
   const router = createConnectRouter({
@@ -201,6 +211,25 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
       const body = method.methodKind === "bidi_streaming" ? undefined : bodies.begin({ request, response });
       serveByConnect(handler, { request, response, call, body, authorization, refusal });
     },
+  };
+}
+
+/**
+ * What gateways are told instead of errors, which they may be set to let pass on; but for those who may not
+ * ask at all.
+ */
+function gatewayAnswers({ extAuthz, rateLimit }: Gateways): CallRunner["answerInstead"] {
+  return ({ method, message }, error) => {
+    if (error.code === Code.Unauthenticated || error.code === Code.PermissionDenied) return undefined;
+    if (method === Authorization.method.check) {
+      const answer = extAuthz.failed(toTollgateError(error), message as CheckRequest | undefined);
+      return answer && create(CheckResponseSchema, answer);
+    }
+    if (method === RateLimitService.method.shouldRateLimit) {
+      const answer = rateLimit.failed(toTollgateError(error), message as RateLimitRequest | undefined);
+      return answer && create(RateLimitResponseSchema, answer);
+    }
+    return undefined;
   };
 }
 

@@ -1,5 +1,8 @@
+import type { ConnectError } from "@connectrpc/connect";
+import type { TollgateError } from "../core/errors.ts";
 import { type AuthenticatedCall, authenticated, createCall } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
+import { toTollgateError } from "./errors.ts";
 import type { CallMethod } from "./method.ts";
 import type { Exchange } from "./request-bodies.ts";
 
@@ -10,7 +13,7 @@ export interface HttpEndpoint {
   readonly tokenHeader: string;
   answer(request: PlainRequest, call: AuthenticatedCall): Promise<PlainAnswer>;
   /** What is told where the call failed, or could not be made. */
-  failed(request: PlainRequest): PlainAnswer;
+  failed(request: PlainRequest, error: TollgateError): PlainAnswer;
 }
 
 interface PlainRequest {
@@ -19,6 +22,7 @@ interface PlainRequest {
   readonly rawHeaders: readonly string[];
   /** Undefined on a Unix socket. */
   readonly remoteAddress: string | undefined;
+  readonly announcesBody: boolean;
 }
 
 interface PlainAnswer {
@@ -36,7 +40,8 @@ export async function serveHttpEndpoint(
   { endpoint, method, runner }: { endpoint: HttpEndpoint; method: CallMethod; runner: CallRunner },
 ): Promise<void> {
   const { remoteAddress } = request.socket;
-  const plain = { url: request.url ?? "", rawHeaders: request.rawHeaders, remoteAddress };
+  const announcesBody = hasBody(request);
+  const plain = { url: request.url ?? "", rawHeaders: request.rawHeaders, remoteAddress, announcesBody };
   const token = tokenOf(request.rawHeaders, endpoint.tokenHeader);
   const call = createCall({
     method,
@@ -45,13 +50,19 @@ export async function serveHttpEndpoint(
   });
   const answer = await runner
     .run(call, () => endpoint.answer(plain, authenticated(call)))
-    .catch(() => endpoint.failed(plain));
+    .catch((error: ConnectError) => endpoint.failed(plain, toTollgateError(error)));
   // A gateway that has gone away is told nothing.
   if (response.destroyed) return;
   response.statusCode = answer.status;
   for (const [name, value] of answer.headers) response.setHeader(name, value);
+  // Whether what follows on this connection is a body or the next question is the sender's secret.
+  if (announcesBody && request.httpVersionMajor === 1) response.setHeader("connection", "close");
   response.setHeader("content-length", Buffer.byteLength(answer.body));
   (response as NodeJS.WritableStream & typeof response).end(answer.body);
+}
+
+function hasBody({ headers }: Exchange["request"]): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
 /** Null: it is not there exactly once. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Code, type ConnectError } from "@connectrpc/connect";
+import { createRepeats } from "../core/repeats.ts";
 import type { Call } from "./call.ts";
 import { reasonOf, toConnectError } from "./errors.ts";
 import { isGateway, isHot, isOpen, methodName } from "./method.ts";
@@ -33,7 +34,7 @@ export interface RequestLog {
   failed(call: Call, start: number, thrown: unknown): ConnectError;
 }
 
-/** Of a hot or open method's warnings of one code, at most one line in this time; the next one has the count. */
+/** Of a hot or open method's warnings and errors of one code, at most one line in this time; the next one has the count. */
 const REPEAT_AFTER_MS = 1000;
 
 /**
@@ -43,18 +44,7 @@ const REPEAT_AFTER_MS = 1000;
  */
 export function createRequestLog(options: RequestLogOptions): RequestLog {
   const { log, onFinished } = options;
-  const repeats = new Map<string, { lastMs: number; suppressed: number }>();
-
-  /** Undefined: this line is one too many. Else how many were left out since the last. */
-  function suppressedBefore(name: string, nowMs: number): number | undefined {
-    const known = repeats.get(name);
-    if (known !== undefined && nowMs - known.lastMs < REPEAT_AFTER_MS) {
-      known.suppressed++;
-      return undefined;
-    }
-    repeats.set(name, { lastMs: nowMs, suppressed: 0 });
-    return known?.suppressed ?? 0;
-  }
+  const repeats = createRepeats({ everyMs: REPEAT_AFTER_MS });
 
   function fieldsOf(call: Call, code: string, durationMs: number) {
     return {
@@ -88,8 +78,8 @@ export function createRequestLog(options: RequestLogOptions): RequestLog {
       onFinished({ method: methodName(call.method), code, durationMs: nowMs - start });
       const level = levelOf(call, error);
       const suppressed =
-        level === "warn" && (isHot(call.method) || isOpen(call.method))
-          ? suppressedBefore(`${methodName(call.method)} ${code}`, nowMs)
+        (level === "warn" || level === "error") && (isHot(call.method) || isOpen(call.method))
+          ? repeats.suppressedBefore(`${methodName(call.method)} ${code}`, nowMs)
           : 0;
       if (suppressed !== undefined && log.isLevelEnabled(level)) {
         log[level](

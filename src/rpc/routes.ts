@@ -1,6 +1,7 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
+import type { TollgateError } from "../core/errors.ts";
 import type { Directory } from "../core/directory.ts";
 import {
   Authorization,
@@ -36,12 +37,21 @@ export interface Gateways {
       request: CheckRequest,
       call: AuthenticatedCall,
     ): Promise<MessageInitShape<typeof CheckResponseSchema>>;
+    /** What to answer where the call failed; undefined: the error. */
+    failed(
+      error: TollgateError,
+      request: CheckRequest | undefined,
+    ): MessageInitShape<typeof CheckResponseSchema> | undefined;
   };
   readonly rateLimit: {
     shouldRateLimit(
       request: RateLimitRequest,
       call: AuthenticatedCall,
     ): Promise<MessageInitShape<typeof RateLimitResponseSchema>>;
+    failed(
+      error: TollgateError,
+      request: RateLimitRequest | undefined,
+    ): MessageInitShape<typeof RateLimitResponseSchema> | undefined;
   };
 }
 

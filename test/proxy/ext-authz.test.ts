@@ -144,9 +144,9 @@ describe("an admitted request", () => {
   });
 
   it("loses every header by which a client says himself who he is, also where none of it is set", async () => {
-    const smuggled = { "x-tollgate-user": "eve", x_tollgate_role: "owner", "x-tollgate-anything": "1" };
+    const smuggled = { "x-tollgate-user": "eve", x_tollgate_role: "owner", "x.tollgate.anything": "1" };
     const withKey = told(await ask({ headers: { authorization: `Bearer ${key}`, ...smuggled } }));
-    expect(withKey.removed).toEqual(["x_tollgate_role", "x-tollgate-anything", "authorization"]);
+    expect(withKey.removed).toEqual(["x_tollgate_role", "x.tollgate.anything", "authorization"]);
     expect(withKey.upstream["x-tollgate-user"]).toBe("ann");
     const open = told(await ask({ path: "/status", headers: smuggled }));
     expect(open.upstream).toEqual({});
@@ -158,7 +158,7 @@ describe("an admitted request", () => {
       "x-tollgate-permissions",
       "x-tollgate-locations",
       "x_tollgate_role",
-      "x-tollgate-anything",
+      "x.tollgate.anything",
       "authorization",
     ]);
   });
@@ -399,11 +399,30 @@ describe("the scheme", () => {
     ["http", 403],
     ["https, http", 403],
     ["HTTPS", 200],
+    ["ws", 403],
+    ["foo, https", 403],
   ])("is X-Forwarded-Proto where the gateway's configuration trusts it: %s", async (value, status) => {
     const headers = { authorization: `Bearer ${key}`, "x-forwarded-proto": value };
     const answer = await ask({ scheme: "http", headers, extensions: { forwarded_proto: "trusted" } });
     expect(told(answer).status).toBe(status);
   });
+});
+
+it.each(["", "ws", "foo", "http ", "https,http"])(
+  "a scheme that is not known to be https is http: %j",
+  async (scheme) => {
+    expect(reasonOf(await ask({ scheme }))).toBe("INSECURE_TRANSPORT");
+  },
+);
+
+it("a client that writes https over HTTP/2 without TLS is seen through by what Envoy itself adds", async () => {
+  const headers = { authorization: `Bearer ${key}`, "x-forwarded-proto": "http" };
+  expect(reasonOf(await ask({ scheme: "https", headers }))).toBe("INSECURE_TRANSPORT");
+});
+
+it("a query that would take long to read is of no route", async () => {
+  expect(reasonOf(await ask({ path: `/items?${"a".repeat(8193)}` }))).toBe("ROUTE_UNKNOWN");
+  expect(told(await ask({ path: `/items?${"a".repeat(8192)}` })).status).toBe(200);
 });
 
 describe("where no decision can be made", () => {
@@ -435,6 +454,23 @@ describe("where no decision can be made", () => {
     },
   );
 
+  it("never leaves to the gateway what a client can bring about", async () => {
+    const flood = new TollgateError("resource_exhausted", "too many", { reason: "LOOKUPS_EXHAUSTED" });
+    world = createGatewayWorld(`${SHOP}\non_error: gateway\n`, {
+      authorizer: { check: () => Promise.reject(flood) },
+    });
+    expect(told(await ask()).status).toBe(503);
+  });
+
+  it("lets pass as nobody, with the credential, where the policy is in shadow", async () => {
+    world = createGatewayWorld(`${SHOP}\nenforcement: shadow\n`, { authorizer: gone });
+    const { status, upstream, removed } = told(await ask({ headers: { "x-tollgate-user": "eve" } }));
+    expect({ status, upstream }).toEqual({ status: 200, upstream: {} });
+    expect(removed).toContain("x-tollgate-user");
+    expect(removed).not.toContain("authorization");
+    expect(world.undecided).toEqual(["STORE_UNAVAILABLE"]);
+  });
+
   it("refuses an api that there is not", async () => {
     expect(told(await ask({ extensions: { api: "nothing" } })).status).toBe(503);
     expect(world.undecided).toEqual(["API_UNKNOWN"]);
@@ -443,6 +479,7 @@ describe("where no decision can be made", () => {
   it("refuses what is no HTTP request", async () => {
     const answer = await world.extAuthz.check(create(CheckRequestSchema, {}), call);
     expect(told(create(CheckResponseSchema, answer)).status).toBe(503);
+    expect(world.undecided).toEqual(["GATEWAY_MISCONFIGURED"]);
   });
 });
 

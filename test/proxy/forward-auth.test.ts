@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { TollgateError } from "../../src/core/errors.ts";
 import { call, createGatewayWorld } from "./gateway-world.ts";
 
 let world: ReturnType<typeof createGatewayWorld>;
@@ -18,9 +19,10 @@ interface Question {
   /** Beside them. */
   readonly more?: readonly (readonly [string, string])[];
   readonly remoteAddress?: string | undefined;
+  readonly announcesBody?: boolean;
 }
 
-async function ask({ query = "", headers = {}, more = [], ...from }: Question = {}) {
+async function ask({ query = "", headers = {}, more = [], announcesBody = false, ...from }: Question = {}) {
   const sent = {
     "X-Forwarded-Method": "GET",
     "X-Forwarded-Uri": "/items",
@@ -35,6 +37,7 @@ async function ask({ query = "", headers = {}, more = [], ...from }: Question = 
     {
       url: `/forward-auth${query}`,
       rawHeaders: lines.flat(),
+      announcesBody,
       remoteAddress: "remoteAddress" in from ? from.remoteAddress : "127.0.0.1",
     },
     call,
@@ -54,6 +57,7 @@ it("lets pass with who it is for the API and the points for the client", async (
       "x-tollgate-locations": "*",
       "ratelimit-policy": '"points";q=10;w=60',
       ratelimit: '"points";r=9;t=60',
+      "cache-control": "no-store",
     },
     body: "",
   });
@@ -140,6 +144,16 @@ it("refuses a client that sends two credentials", async () => {
   expect(JSON.parse(body)).toMatchObject({ reason: "KEY_MALFORMED" });
 });
 
+it("refuses a question that announces a body: what follows might be taken for it", async () => {
+  expect((await ask({ announcesBody: true })).status).toBe(503);
+  expect(world.warnings).toEqual([
+    {
+      reason: "GATEWAY_MISCONFIGURED",
+      problem: "The gateway's configuration: the question must have no body, nor announce one.",
+    },
+  ]);
+});
+
 it("lets a preflight pass without a key, and without anyone's identity", async () => {
   const preflight = {
     Authorization: undefined,
@@ -148,10 +162,14 @@ it("lets a preflight pass without a key, and without anyone's identity", async (
     Origin: "https://app.test",
     "Access-Control-Request-Method": "GET",
   };
-  expect(await ask({ headers: preflight })).toEqual({ status: 200, headers: {}, body: "" });
+  expect(await ask({ headers: preflight })).toEqual({
+    status: 200,
+    headers: { "cache-control": "no-store" },
+    body: "",
+  });
 });
 
-it.each(["?gatway=nginx", "?gateway=apache", "?mode=record", "?api=nothing"])(
+it.each(["?mode=peek&mode=enforce", "?gatway=nginx", "?gateway=apache", "?mode=record", "?api=nothing"])(
   "refuses everything under a configuration that means nothing: %s",
   async (query) => {
     expect((await ask({ query })).status).toBe(503);
@@ -165,7 +183,14 @@ it("charges nothing in the modes peek and rights", async () => {
 });
 
 it("tells the gateway to refuse when the call itself failed", () => {
-  const request = { url: "/forward-auth", rawHeaders: [], remoteAddress: "127.0.0.1" };
-  expect(world.forwardAuth.failed(request).status).toBe(503);
-  expect(world.forwardAuth.failed({ ...request, url: "/forward-auth?gateway=nginx" }).status).toBe(403);
+  const request = {
+    url: "/forward-auth",
+    rawHeaders: [],
+    remoteAddress: "127.0.0.1",
+    announcesBody: false,
+  };
+  const error = new TollgateError("unavailable", "gone", { reason: "STORE_UNAVAILABLE" });
+  expect(world.forwardAuth.failed(request, error).status).toBe(503);
+  const nginx = { ...request, url: "/forward-auth?gateway=nginx" };
+  expect(world.forwardAuth.failed(nginx, error).status).toBe(403);
 });

@@ -1,8 +1,18 @@
+import { connect as connectHttp2 } from "node:http2";
+import { connect } from "node:net";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createPolicySet } from "../../src/core/policy-set.ts";
 import type { CheckInput } from "../../src/core/decision.ts";
+import { deadlineExceeded, storeUnavailable } from "../../src/core/errors.ts";
+import type { Caller } from "../../src/core/callers.ts";
+import {
+  RateLimitRequestSchema,
+  RateLimitResponseSchema,
+  RateLimitService,
+} from "../../src/gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { Authorization } from "../../src/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { SHOP } from "../proxy/gateway-world.ts";
@@ -66,6 +76,93 @@ describe("Envoy's authorization", () => {
   });
 });
 
+describe("an error would be passed over, so the gateway is told to refuse", () => {
+  const envoy = () => createClient(Authorization, createGrpcTransport({ baseUrl: server.url }));
+  const limiter = () => createClient(RateLimitService, createGrpcTransport({ baseUrl: server.url }));
+  const token = () => ({ headers: { authorization: `Bearer ${server.issueToken(["check", "consume"])}` } });
+  const attributes = { request: { http: { method: "GET", path: "/items", host: "api.shop.test" } } };
+  const limited = { domain: "shop", descriptors: [{ entries: [{ key: "user", value: "bob" }] }] };
+
+  async function restart(options: Parameters<typeof startTestServer>[0]): Promise<void> {
+    await server.stop();
+    server = await startTestServer({ policies, ...options });
+  }
+
+  it("when nobody can be known because the tokens' store is gone", async () => {
+    const unavailable = storeUnavailable("postgres", new Error("gone"));
+    await restart({ callerTokens: { authenticate: () => Promise.reject(unavailable) } });
+    expect((await envoy().check({ attributes }, token())).httpResponse).toMatchObject({
+      case: "deniedResponse",
+      value: { status: { code: 503 } },
+    });
+    const answer = await limiter().shouldRateLimit(limited, token());
+    expect(answer).toMatchObject({ overallCode: 2, statuses: [{ code: 2 }] });
+  });
+
+  it("when there is too much work", async () => {
+    let admit = () => {};
+    const held = new Promise<void>((resolve) => {
+      admit = resolve;
+    });
+    await restart({
+      maxInFlight: 1,
+      authorizer: { check: () => held.then(() => allowed({ api: "shop" })) },
+    });
+    const answers = Promise.all([
+      envoy().check({ attributes }, token()),
+      envoy().check({ attributes }, token()),
+    ]);
+    await vi.waitFor(() => expect(server.logLines.join()).toContain("OVERLOADED"));
+    admit();
+    const cases = (await answers).map(({ httpResponse }) => httpResponse.case);
+    expect(cases.sort()).toEqual(["deniedResponse", "okResponse"]);
+  });
+
+  it("when a client's bytes are no text", async () => {
+    const bytes = toBinary(RateLimitRequestSchema, create(RateLimitRequestSchema, limited));
+    bytes[Buffer.from(bytes).indexOf("bob")] = 0xff;
+    const answer = await callRaw("envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit", bytes);
+    expect(fromBinary(RateLimitResponseSchema, answer).overallCode).toBe(2);
+  });
+
+  it("before it gives up by itself", async () => {
+    const hangs = (_input: CheckInput, _caller: Caller, deadline: number) =>
+      new Promise<never>((_, reject) => {
+        setTimeout(() => reject(deadlineExceeded()), deadline - performance.now());
+      });
+    await restart({ authorizer: { check: hangs } });
+    const answer = await envoy().check({ attributes }, { ...token(), timeoutMs: 1000 });
+    expect(answer.httpResponse.case).toBe("deniedResponse");
+  });
+
+  it("but one who may not ask is told so", async () => {
+    await expect(limiter().shouldRateLimit(limited)).rejects.toThrow("unauthenticated");
+  });
+
+  function callRaw(path: string, message: Uint8Array): Promise<Buffer> {
+    const session = connectHttp2(server.url);
+    const stream = session.request({
+      ":method": "POST",
+      ":path": `/${path}`,
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...token().headers,
+    });
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(message.length, 1);
+    stream.end(Buffer.concat([prefix, message]));
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+      stream.once("error", reject);
+      stream.once("end", () => {
+        session.close();
+        resolve(Buffer.concat(chunks).subarray(5));
+      });
+    });
+  }
+});
+
 describe("forward auth", () => {
   function ask(headers: Record<string, string> = {}, query = "") {
     return fetch(`${server.url}/forward-auth${query}`, {
@@ -112,6 +209,18 @@ describe("forward auth", () => {
     expect(response.status).toBe(200);
     expect(asked).toMatchObject([{ requestId: "" }]);
     expect(server.logLines.join()).not.toContain('"request_id":"mine"');
+  });
+
+  it("takes nothing for the next question that was announced as the body of the last", async () => {
+    const { port } = new URL(server.url);
+    const question = (headers: string) =>
+      `GET /forward-auth HTTP/1.1\r\nHost: t\r\nX-Tollgate-Token: ${server.issueToken(["check"])}\r\n${headers}\r\n`;
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.write(question("Content-Length: 400\r\n") + question(""));
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    expect(text).toMatch(/^HTTP\/1\.1 503 .*\r\nconnection: close\r\n/is);
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
   });
 
   it("counts as a call of its own in the metrics", async () => {
