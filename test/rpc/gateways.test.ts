@@ -115,7 +115,7 @@ describe("an error would be passed over, so the gateway is told to refuse", () =
     await vi.waitFor(() => expect(server.logLines.join()).toContain("OVERLOADED"));
     admit();
     const cases = (await answers).map(({ httpResponse }) => httpResponse.case);
-    expect(cases.sort()).toEqual(["deniedResponse", "okResponse"]);
+    expect(new Set(cases)).toEqual(new Set(["deniedResponse", "okResponse"]));
   });
 
   it("when a client's bytes are no text", async () => {
