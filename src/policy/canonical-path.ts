@@ -1,7 +1,8 @@
 /**
  * Whether a path is spelt in the one way that gateway, Tollgate and service all read alike. Refused is
  * all that some server normalises, decodes twice or cuts off: dot segments, empty segments, encodings
- * of what needs none (RFC 3986, 2.3), of "%", of slashes and of controls, encodings that are not UTF-8,
+ * of what needs none (RFC 3986, 2.3), of "%", of slashes, of "?" and "#", where a server that decodes and reads
+ * again ends the path, and of controls, encodings that are not UTF-8,
  * a backslash, ";" parameters, and every character that RFC 3986 does not allow in a path, and "*".
  *
  * `path` is as sent, without its query string.
@@ -38,7 +39,7 @@ const DOT = 0x2e;
 const UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 /** Of RFC 3986's sub-delims and pchar without ";" and "*". */
 const RAW = charactersOf(`${UNRESERVED}!$&'()+,=:@`);
-const FORBIDDEN_ENCODED = charactersOf(`${UNRESERVED}%/\\`);
+const FORBIDDEN_ENCODED = charactersOf(`${UNRESERVED}%/\\?#`);
 for (let code = 0; code < 0x20; code++) FORBIDDEN_ENCODED[code] = 1;
 FORBIDDEN_ENCODED[0x7f] = 1;
 

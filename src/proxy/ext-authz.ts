@@ -97,8 +97,10 @@ function requestOf(
     "trusted",
   ]);
   const address = source?.address?.address;
+  const { api, mode } = gatewayOptions({ api: contextExtensions["api"], mode: contextExtensions["mode"] });
   return {
-    ...gatewayOptions({ api: contextExtensions["api"], mode: contextExtensions["mode"] }),
+    api,
+    mode,
     method: http.method,
     path: http.path,
     host: http.host,

@@ -283,7 +283,9 @@ describe("a mistake in Envoy's own configuration", () => {
   });
 });
 
-it("a flood is refused, not let through: more at once than Tollgate takes is no error to Envoy", async () => {
+it("a flood is refused, not let through: more at once than Tollgate takes is no error to Envoy", {
+  timeout: 120_000,
+}, async () => {
   const tollgate = await startTollgate({
     env: { TOLLGATE_POINTS_BUDGET: PATIENT, TOLLGATE_MAX_IN_FLIGHT: "1" },
   });

@@ -1,7 +1,6 @@
 /**
  * A path as servers differ in reading it, without its query string: as it is, decoded once and twice, with dot
- * segments, empty segments, backslashes and parameters taken out, in lower case, and cut off at a NUL. An encoded
- * "?" or "#" stays a character of its segment, as RFC 3986 2.2 has it.
+ * segments, empty segments, backslashes and parameters taken out, in lower case, and cut off at a NUL, a "?" or "#".
  */
 export function pathReadings(url: string): Set<string> {
   const readings = new Set([cutAt(url, /[?#]/)]);
@@ -20,7 +19,7 @@ const decoded = (path: string) =>
 const withSlashes = (path: string) => path.replaceAll("\\", "/");
 const withoutParameters = (path: string) => path.replace(/;[^/]*/g, "");
 const collapsed = (path: string) => path.replace(/\/{2,}/g, "/");
-const cut = (path: string) => cutAt(path, /\0/);
+const cut = (path: string) => cutAt(path, /[\0?#]/);
 const lowered = (path: string) => path.toLowerCase();
 const pathOf = (path: string) => path.replace(/^https?:\/\/[^/]*/i, "");
 

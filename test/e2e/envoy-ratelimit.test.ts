@@ -217,7 +217,9 @@ it("without the grant to charge nothing passes", async () => {
   await envoy.stop();
 });
 
-it("without Redis a policy that says so refuses, and the other counts by itself", async () => {
+it("without Redis a policy that says so refuses, and the other counts by itself", {
+  timeout: 120_000,
+}, async () => {
   const redis = await startRedis();
   const { call, envoy, stop } = await startRateLimitStage({ REDIS_URL: redis.url });
   const users = await createKey(call, { workspaceId: "w1" });

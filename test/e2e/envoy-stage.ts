@@ -24,7 +24,7 @@ export async function startEnvoyStage<Name extends string>(
   options: EnvoyStageOptions<Name>,
 ): Promise<EnvoyStage<Name>> {
   const [tollgate, upstream] = await Promise.all([
-    startTollgate({ env: { TOLLGATE_POINTS_BUDGET: PATIENT, ...options.env } }),
+    startTollgate({ env: { TOLLGATE_POINTS_BUDGET: PATIENT, ...options.env }, readyTimeoutMs: 55_000 }),
     startUpstream(),
   ]);
   const call = createJsonApi(tollgate.url, tollgate.adminToken);

@@ -15,7 +15,7 @@ import { DenyReason, Mode } from "../../src/gen/tollgate/v1/decision_pb.ts";
 import { DirectoryService } from "../../src/gen/tollgate/v1/directory_service_pb.ts";
 import type { TollgateProcess } from "../support/server-process.ts";
 import { arrivedIn, type HttpAnswer, identityIn, valuesOf } from "./envoy-answer.ts";
-import { curl } from "./envoy-curl.ts";
+import { curlEach } from "./envoy-curl.ts";
 
 /** Where a request of the story goes: the port that charges, and those that only look. */
 export interface StoryPorts {
@@ -64,17 +64,19 @@ function openSession({ url, adminToken }: TollgateProcess): Session {
 }
 
 function behindEnvoy(world: World, { api, host, ports }: StoryOptions): World {
-  async function ask(port: number, request: { secret: string; target: string; scheme: string }) {
+  async function ask(
+    ports: readonly number[],
+    request: { secret: string; target: string; scheme: string },
+  ): Promise<{ method: string; path: string; answers: HttpAnswer[] }> {
     const { secret, target, scheme } = request;
-    const [method = "", path = ""] = target
-      .replace(/\{(\w+)\}/g, (_, name: string) => world.id(name))
-      .split(" ");
+    const named = target.replace(/\{(\w+)\}/g, (_, name: string) => world.id(name));
+    const [method = "", path = ""] = named.split(" ");
     const body = method === "GET" ? [] : ["--data-binary", STORY_BODY];
     const authorization = secret === "" ? [] : ["--header", `Authorization: Bearer ${secret}`];
     const connection = ["--insecure", "--http1.1", "--request", method, ...body];
-    const address = `${scheme}://127.0.0.1:${port}${path}`;
-    const answer = await curl(...connection, "--header", `Host: ${host}`, ...authorization, address);
-    return { method, path, answer };
+    const urls = ports.map((port) => `${scheme}://127.0.0.1:${port}${path}`);
+    const answers = await curlEach(urls, ...connection, "--header", `Host: ${host}`, ...authorization);
+    return { method, path, answers };
   }
 
   const behind: World = {
@@ -82,12 +84,15 @@ function behindEnvoy(world: World, { api, host, ports }: StoryOptions): World {
     async check(secret, target, { mode = Mode.ENFORCE, scheme = "https" } = {}) {
       const { enforcing, peeking } = ports[scheme as "http" | "https"];
       const request = { secret, target, scheme };
-      if (mode === Mode.ENFORCE) return asCheckResponse((await ask(enforcing, request)).answer);
+      if (mode === Mode.ENFORCE) {
+        const { answers } = await ask([enforcing], request);
+        return asCheckResponse(answers[0] as HttpAnswer);
+      }
       // Neither of the two charges: so what they say of the points is the same.
       const told = await world.check(secret, target, { mode: Mode.PEEK, scheme });
-      const answers = await Promise.all(peeking.map((port) => ask(port, request)));
-      for (const { method, path, answer } of answers) expectToSay(answer, { told, api, method, path });
-      return asCheckResponse((answers[0] as (typeof answers)[0]).answer);
+      const { method, path, answers } = await ask(peeking, request);
+      for (const answer of answers) expectToSay(answer, { told, api, method, path });
+      return asCheckResponse(answers[0] as HttpAnswer);
     },
     ask: async (secret, target, extras = {}) =>
       outcomeText(await behind.check(secret, target, { mode: Mode.PEEK, ...extras })),

@@ -76,13 +76,13 @@ describe.concurrent("the stories of the demo, told by curl through every form of
     };
   }
 
-  it("retool: every rule comes back as it must", async () => {
+  it("retool: every rule comes back as it must", { timeout: 120_000 }, async () => {
     const scenes = await tellThroughEnvoy(tellRetool, options("retool", "retool.example.com"));
     expect(scenes.filter(({ got, want }) => got !== want)).toEqual([]);
     expect(scenes.map(({ rule }) => rule)).toEqual(expect.arrayContaining(rules("A", 11)));
   });
 
-  it("retrac: every rule comes back as it must", async () => {
+  it("retrac: every rule comes back as it must", { timeout: 120_000 }, async () => {
     const scenes = await tellThroughEnvoy(tellRetrac, options("retrac", "api.retrac.co"));
     expect(scenes.filter(({ got, want }) => got !== want)).toEqual([]);
     expect(scenes.map(({ rule }) => rule)).toEqual(expect.arrayContaining(rules("B", 14)));

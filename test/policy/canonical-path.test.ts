@@ -13,7 +13,7 @@ const CANONICAL = [
   "/%20",
   "/caf%C3%A9",
   "/caf%c3%a9",
-  "/%3B%3F%23",
+  "/%3B",
   "/%F0%9F%94%91",
   `/${"x".repeat(8191)}`,
 ];
@@ -41,6 +41,8 @@ const REFUSED: readonly (readonly [path: string, why: string])[] = [
   ["/a%2Fb", "an encoded slash"],
   ["/a%2fb", "an encoded slash in lower case"],
   ["/a%5Cb", "an encoded backslash"],
+  ["/items/1%3F/x", "an encoded question mark, where those who decode and read again end the path"],
+  ["/items/..%23", "an encoded number sign, likewise"],
   ["/a%252Fb", "a percent sign, for those who decode twice"],
   ["/%00", "an encoded NUL"],
   ["/a%0d%0aSet-Cookie", "encoded line ends"],
