@@ -6,28 +6,35 @@ import { keys, members, workspaces } from "../src/postgres/schema.ts";
 /** Rows of one INSERT: below the 65,535 parameters that Postgres takes. */
 const rowsPerInsert = 1000;
 
+export interface BenchKey {
+  readonly id: string;
+  readonly secret: string;
+}
+
+export function newKeys(count: number): BenchKey[] {
+  return Array.from({ length: count }, () => ({ id: newId("key_"), secret: newSecret("retrac_") }));
+}
+
 /**
- * Fills a migrated, empty database with `count` restricted Retrac keys, each of an owner in a workspace of
- * its own, and answers their secrets. By SQL, since what is measured is Check and not CreateKey.
+ * Fills a migrated, empty database with restricted Retrac keys, each of an owner in a workspace of its own.
+ * By SQL, since what is measured is Check and not CreateKey.
  */
-export async function insertKeys(databaseUrl: string, count: number): Promise<string[]> {
-  const secrets = Array.from({ length: count }, () => newSecret("retrac_"));
+export async function insertKeys(databaseUrl: string, made: readonly BenchKey[]): Promise<void> {
   const sql = postgres(databaseUrl, { max: 1 });
   try {
     const db = drizzle(sql);
-    for (let from = 0; from < count; from += rowsPerInsert) {
-      const batch = secrets
+    for (let from = 0; from < made.length; from += rowsPerInsert) {
+      const batch = made
         .slice(from, from + rowsPerInsert)
-        .map((secret, index) => ({ secret, number: from + index }));
+        .map((key, index) => ({ key, number: from + index }));
       await db.insert(workspaces).values(batch.map(({ number }) => workspaceRow(number)));
       await db.insert(members).values(batch.map(({ number }) => memberRow(number)));
-      await db.insert(keys).values(batch.map(({ secret, number }) => keyRow(secret, number)));
+      await db.insert(keys).values(batch.map(({ key, number }) => keyRow(key, number)));
     }
     await sql`ANALYZE`;
   } finally {
     await sql.end();
   }
-  return secrets;
 }
 
 function workspaceRow(number: number): typeof workspaces.$inferInsert {
@@ -58,9 +65,9 @@ function memberRow(number: number): typeof members.$inferInsert {
   };
 }
 
-function keyRow(secret: string, number: number): typeof keys.$inferInsert {
+function keyRow({ id, secret }: BenchKey, number: number): typeof keys.$inferInsert {
   return {
-    id: newId("key_"),
+    id,
     api: "retrac",
     type: "restricted",
     environment: "live",

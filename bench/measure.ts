@@ -1,5 +1,5 @@
 import { cpuSeconds } from "./cpu-seconds.ts";
-import type { LoadBounds, LoadResult } from "./load/load-client.ts";
+import type { LoadBounds, LoadResult } from "./load/closed-loop.ts";
 import type { LoadProcess } from "./load/load-process.ts";
 import type { StoreCounter, StoreCounts } from "./store-counts.ts";
 import type { Subject } from "./subject.ts";

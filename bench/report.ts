@@ -1,3 +1,4 @@
+import { markdownTable } from "./markdown-table.ts";
 import type { Measurement } from "./measure.ts";
 
 /** A server's name and its median run. */
@@ -30,17 +31,11 @@ export function addedCpuUs(
   return tollgate && floor && tollgate.cpuPerCallUs - floor.cpuPerCallUs;
 }
 
-/** A Markdown table that lines up on a terminal too. */
 export function reportTable(rows: readonly Row[], hello: Measurement | undefined): string {
-  const lines = [columns, ...rows.map((row) => cells(row, hello))];
-  const widths = columns.map((_, column) =>
-    Math.max(...lines.map((line) => (line[column] as string).length)),
+  return markdownTable(
+    columns,
+    rows.map((row) => cells(row, hello)),
   );
-  const format = (line: readonly string[]) =>
-    `| ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number))).join(" | ")} |`;
-  const [head, ...body] = lines.map(format);
-  const rule = `|${widths.map((width, column) => `${"-".repeat(width + 1)}${column === 0 ? "-" : ":"}`).join("|")}|`;
-  return [head, rule, ...body].join("\n");
 }
 
 function cells({ name, run }: Row, hello: Measurement | undefined): string[] {

@@ -1,18 +1,12 @@
-import { execFileSync } from "node:child_process";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { HealthCheckRequestSchema } from "../src/gen/grpc/health/v1/health_pb.ts";
 import { CheckRequestSchema } from "../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { type ChildServer, startChildServer } from "../test/support/child-server.ts";
-import { startPostgres } from "../test/support/postgres.ts";
 import { startRedis } from "../test/support/redis.ts";
 import { inRepository, repositoryFolder } from "../test/support/repository.ts";
-import { startTollgate } from "../test/support/server-process.ts";
 import { newSecret } from "../src/core/secret.ts";
-import { insertKeys } from "./keys.ts";
 import type { Subject } from "./subject.ts";
-
-/** Keys that the calls are spread over. */
-export const keyCount = 10_000;
+import { keyCount, startTollgateWithKeys } from "./tollgate-with-keys.ts";
 
 /** CheckResponse.allowed is true; and of the hello, status is SERVING: both are field 1 with the value 1. */
 const fieldOneIsOne = "0801";
@@ -69,38 +63,20 @@ async function startNaive(): Promise<Subject> {
 }
 
 async function startTollgateSubject(): Promise<Subject> {
-  const [redis, postgres] = await Promise.all([
-    startRedis(),
-    startPostgres({ durable: true, settings: { shared_preload_libraries: "pg_stat_statements" } }),
-  ]);
-  const env = {
-    DATABASE_URL: postgres.url,
-    REDIS_URL: redis.url,
-    TOLLGATE_POLICIES: inRepository("policies"),
-    NODE_ENV: "production",
-  };
-  execFileSync(process.execPath, [inRepository("bin", "tollgate.js"), "migrate"], {
-    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", ...env },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const secrets = await insertKeys(postgres.url, keyCount);
-  const server = await startTollgate({ env });
+  const { server, redis, postgresUrl, keys, stop } = await startTollgateWithKeys();
   return {
     name: "Tollgate Check",
     pid: server.pid,
     redis,
-    postgresUrl: postgres.url,
+    postgresUrl,
     job: {
       url: server.url,
       path: checkPath,
       headers: { authorization: `Bearer ${server.adminToken}` },
-      messages: checkMessages(secrets),
+      messages: checkMessages(keys.map(({ secret }) => secret)),
       expectedPrefix: fieldOneIsOne,
     },
-    async stop() {
-      await server.stop();
-      await Promise.all([redis.stop(), postgres.stop()]);
-    },
+    stop,
   };
 }
 

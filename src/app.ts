@@ -11,8 +11,9 @@ import { demoExample, seedDemo } from "./core/demo-seed.ts";
 import { createDirectory } from "./core/directory.ts";
 import { TollgateError } from "./core/errors.ts";
 import { createKeys } from "./core/keys.ts";
+import { createPoints } from "./core/points.ts";
 import type { PolicySet } from "./core/policy-set.ts";
-import type { BucketStore, Deadline } from "./core/ports.ts";
+import type { BucketCorrections, BucketStore, Deadline } from "./core/ports.ts";
 import { createRateLimits } from "./core/rate-limits.ts";
 import type { Grant } from "./core/records.ts";
 import { openEmbedded } from "./embedded/pglite.ts";
@@ -21,7 +22,7 @@ import { createListener } from "./http2/listener.ts";
 import { createLog, type Log } from "./log.ts";
 import { createMetrics, createMetricsListener, type Metrics } from "./metrics.ts";
 import { createInProcessBuckets } from "./points/in-process-buckets.ts";
-import { withOutage } from "./points/outage.ts";
+import { type OutageEvent, withOutage } from "./points/outage.ts";
 import { loadPolicies } from "./policy/load.ts";
 import { formatProblem } from "./policy/problem.ts";
 import { watchPolicies } from "./policy/watch.ts";
@@ -87,7 +88,7 @@ async function openApp(
   const currentPolicies = () => policies;
 
   // First what fails fastest.
-  const openedRedis = await openRedis(config, log);
+  const openedRedis = await openRedis(config, { log, metrics });
   const redis = openedRedis?.redis;
   opened.push(() => redis?.disconnect());
   const checkShards = (set: PolicySet): void => {
@@ -180,6 +181,13 @@ async function openApp(
     }),
     directory,
     callerTokens,
+    points: createPoints({
+      policies: currentPolicies,
+      rights,
+      buckets: points.direct,
+      audit: bare.audit,
+      nowMs,
+    }),
     nowMs,
     onDecision: metrics.onDecision,
     serving,
@@ -334,24 +342,41 @@ function unreachableDatabase(url: string, error: unknown): unknown {
 /** Undefined: points are kept in this process. */
 async function openRedis(
   config: Config,
-  log: Log,
+  { log, metrics }: { log: Log; metrics: Metrics },
 ): Promise<{ redis: Redis; isCluster: boolean } | undefined> {
   if (config.redisUrl === undefined) return undefined;
   // Loaded where it is used: its driver takes a good part of an embedded start.
   const { createRedis, isCluster } = await import("./redis/connect.ts");
   const redis = await createRedis(config.redisUrl, {
     onError: (error) => log.warn({ err: error }, "the connection to Redis failed"),
+    onReconnect(problem) {
+      metrics.onRedisFitness(problem === undefined ? "fit" : "unfit");
+      if (problem === undefined) log.info("Redis is connected again");
+      else log.error({ problem }, "Redis is connected again and not fit to keep points");
+    },
   });
   return { redis, isCluster: isCluster(redis) };
+}
+
+interface OpenedBuckets {
+  /** For decisions. */
+  readonly buckets: BucketStore;
+  /** For people: the store alone, which says so when it does not answer. */
+  readonly direct: BucketStore & BucketCorrections;
+  isReady(): boolean;
 }
 
 async function createBuckets(
   config: Config,
   parts: { redis: Redis | undefined; log: Log; metrics: Metrics; rights: CachedRights },
-): Promise<{ buckets: BucketStore; isReady: () => boolean }> {
+): Promise<OpenedBuckets> {
   const { redis, log, metrics, rights } = parts;
-  if (redis === undefined) return { buckets: createInProcessBuckets(), isReady: () => true };
+  if (redis === undefined) {
+    const buckets = createInProcessBuckets();
+    return { buckets, direct: buckets, isReady: () => true };
+  }
   const { createRedisBuckets } = await import("./redis/redis-buckets.ts");
+  const { createRedisCorrections } = await import("./redis/redis-corrections.ts");
   const buckets = createRedisBuckets(redis, {
     shards: config.redisShards,
     budgetMs: config.pointsBudgetMs,
@@ -367,13 +392,29 @@ async function createBuckets(
       budgetMs: config.pointsBudgetMs,
       liveReplicas: rights.liveReplicas,
       onEvent(event) {
-        if (event.kind !== "breaker") return;
-        metrics.onBreaker("redis", event.state);
-        log.warn({ state: event.state }, "the breaker before Redis changed");
+        if (event.kind === "breaker") metrics.onBreaker("redis", event.state);
+        else logOutage(log, event);
       },
     }),
+    direct: {
+      ...createRedisCorrections(redis, { shards: config.redisShards }),
+      take: buckets.take,
+    },
     isReady: () => buckets.ready,
   };
+}
+
+/** One line for the begin of an outage, and two for its end: not one for each decision. */
+function logOutage(log: Log, event: Exclude<OutageEvent, { kind: "breaker" }>): void {
+  if (event.kind === "began") {
+    log.warn({ err: event.cause }, "Redis does not answer: points are decided without it");
+  } else if (event.kind === "ended") {
+    const { durationMs, local, unavailable, uncounted } = event;
+    const decided = { local, unavailable, uncounted };
+    log.warn({ duration_ms: Math.round(durationMs), decided }, "Redis answers again");
+  } else if (event.kind === "told") {
+    log.info({ uses: event.uses, lost: event.lost }, "Redis was told what was used without it");
+  }
 }
 
 /** A new embedded folder gets an admin token, in files that only its owner can read, and something to try. */

@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Decision } from "./core/decision.ts";
+import type { Limit } from "./core/policy.ts";
 import type { RateLimitDecision } from "./core/rate-limits.ts";
 
 /** What the parts of the service tell, each in one call that costs well below a microsecond. */
@@ -20,12 +21,21 @@ export interface Metrics {
   /** Decisions in one call of the points' store. */
   onBatch(size: number): void;
   onBreaker(store: string, state: BreakerState): void;
+  /** Whether Redis was fit to keep points when it was last connected. */
+  onRedisFitness(fitness: "fit" | "unfit"): void;
   /** A batch of last-use times, written or not. */
   onKeyUseFlush(flush: { keys: number; failed: boolean }): void;
   /** Replaces what was told before. */
-  onPolicies(policies: Iterable<{ readonly api: string; readonly digest: string }>): void;
+  onPolicies(policies: Iterable<MeasuredPolicy>): void;
   /** Asked at each scrape. */
   observeInFlight(inFlight: () => number): void;
+}
+
+/** What of a policy stands in metrics. */
+export interface MeasuredPolicy {
+  readonly api: string;
+  readonly digest: string;
+  readonly limits: readonly Pick<Limit, "name" | "warnAt">[];
 }
 
 export type BreakerState = "closed" | "half_open" | "open";
@@ -52,6 +62,12 @@ export function createMetrics(): Metrics {
     name: "tollgate_rate_limit_decisions_total",
     help: "Answers of the rate limit service by api and reason (ALLOWED: within), degraded cause, and reason in shadow.",
     labelNames: ["api", "reason", "degraded", "shadow_reason"] as const,
+    registers,
+  });
+  const nearLimit = new Counter({
+    name: "tollgate_points_near_limit_total",
+    help: "Admitted decisions after which at least the policy's warn_at of a limit's points was spent, by api and limit.",
+    labelNames: ["api", "limit"] as const,
     registers,
   });
   const undecided = new Counter({
@@ -92,6 +108,11 @@ export function createMetrics(): Metrics {
     labelNames: ["store", "state"] as const,
     registers,
   });
+  const redisUnfit = new Gauge({
+    name: "tollgate_redis_unfit",
+    help: "1 while Redis may lose points by its own settings, such as a maxmemory-policy that evicts.",
+    registers,
+  });
   const keyUses = new Counter({
     name: "tollgate_key_use_flushes_total",
     help: "Batches of last-use times by outcome (ok, failed).",
@@ -117,19 +138,39 @@ export function createMetrics(): Metrics {
   const rateLimitDecisionOf = bindOnce((api, reason, degraded, shadow_reason) =>
     rateLimitDecisions.labels({ api, reason, degraded, shadow_reason }),
   );
+  const nearLimitOf = bindOnce((api, limit) => nearLimit.labels({ api, limit }));
   const callOf = bindOnce((method, code) => calls.labels({ method, code }));
   const storeCallOf = bindOnce((store, operation, outcome) =>
     storeCalls.labels({ store, operation, outcome }),
   );
   const cacheLookupOf = bindOnce((kind, outcome) => cacheLookups.labels({ kind, outcome }));
 
+  /** By api and limit. */
+  let warnAt: ReadonlyMap<string, ReadonlyMap<string, number | undefined>> = new Map();
+
+  /** A share of the points that this process counted by itself says nothing about the limit. */
+  function countNearLimits(
+    decision: Pick<Decision, "api" | "reason" | "shadowReason" | "degraded" | "limits">,
+  ) {
+    const { api, reason, shadowReason, degraded, limits } = decision;
+    if (reason !== undefined || shadowReason !== undefined || degraded.includes("points_local")) return;
+    for (const { limitName, limit, remaining } of limits) {
+      const share = warnAt.get(api)?.get(limitName);
+      if (share !== undefined && (limit - remaining) / limit >= share) nearLimitOf(api, limitName).inc();
+    }
+  }
+
   return {
     registry,
-    onDecision({ api, reason, degraded, shadowReason }) {
+    onDecision(decision) {
+      const { api, reason, degraded, shadowReason } = decision;
       decisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
+      countNearLimits(decision);
     },
-    onRateLimitDecision({ api, reason, degraded, shadowReason }) {
+    onRateLimitDecision(decision) {
+      const { api, reason, degraded, shadowReason } = decision;
       rateLimitDecisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
+      countNearLimits(decision);
     },
     onUndecided(reason) {
       undecided.inc({ reason });
@@ -149,13 +190,21 @@ export function createMetrics(): Metrics {
     onBreaker(store, state) {
       for (const each of BREAKER_STATES) breakers.set({ store, state: each }, each === state ? 1 : 0);
     },
+    onRedisFitness(fitness) {
+      redisUnfit.set(fitness === "unfit" ? 1 : 0);
+    },
     onKeyUseFlush({ keys, failed }) {
       keyUses.inc({ outcome: failed ? "failed" : "ok" });
       if (!failed) keyUseKeys.inc(keys);
     },
     onPolicies(policies) {
       policyInfo.reset();
-      for (const { api, digest } of policies) policyInfo.set({ api, digest }, 1);
+      const shares = new Map<string, ReadonlyMap<string, number | undefined>>();
+      for (const { api, digest, limits } of policies) {
+        policyInfo.set({ api, digest }, 1);
+        shares.set(api, new Map(limits.map((limit) => [limit.name, limit.warnAt])));
+      }
+      warnAt = shares;
     },
     observeInFlight(inFlight) {
       // The registry keeps it; each scrape asks anew.

@@ -41,6 +41,30 @@ test("decisions are counted by api, reason, degraded cause and reason in shadow"
   );
 });
 
+test("what is admitted near a limit is counted, from the policy's share on", async () => {
+  const metrics = createMetrics();
+  const limits = [{ name: "points", warnAt: 0.55 }, { name: "quiet" }, { name: "all", warnAt: 1 }];
+  metrics.onPolicies([{ api: "retrac", digest: "d", limits }]);
+  const left = (limitName: string, remaining: number) => ({
+    ...{ limitName, limit: 100, cost: 1, remaining },
+    ...{ windowSeconds: 60, resetMs: 0, blockedMs: 0 },
+  });
+  const decide = (change: Partial<Decision>) => metrics.onDecision({ ...decision, ...change });
+  decide({ limits: [left("points", 46), left("quiet", 0), left("all", 1)] });
+  expect((await sample(metrics)).filter((line) => line.includes("near_limit"))).toEqual([]);
+  decide({ limits: [left("points", 45), left("all", 1)] });
+  decide({ limits: [left("points", 0), left("all", 0)] });
+  metrics.onRateLimitDecision({ ...decision, limits: [left("points", 3)], descriptors: [] });
+  decide({ limits: [left("points", 0)], allowed: false, reason: "POINTS_EXCEEDED" });
+  decide({ limits: [left("points", 0)], shadowReason: "POINTS_EXCEEDED" });
+  decide({ limits: [left("points", 0)], degraded: ["points_local"] });
+  decide({ limits: [left("points", 0)], api: "retool" });
+  expect((await sample(metrics)).filter((line) => line.includes("near_limit"))).toEqual([
+    'tollgate_points_near_limit_total{api="retrac",limit="points"} 3',
+    'tollgate_points_near_limit_total{api="retrac",limit="all"} 1',
+  ]);
+});
+
 test("calls and stores are measured in seconds", async () => {
   const metrics = createMetrics();
   metrics.onFinished({ method: "m", code: "ok", durationMs: 3 });
@@ -65,10 +89,11 @@ test("cache, batches, breaker, key uses, policies and calls in flight are told",
   metrics.onBatch(7);
   metrics.onBreaker("redis", "closed");
   metrics.onBreaker("redis", "open");
+  metrics.onRedisFitness("unfit");
   metrics.onKeyUseFlush({ keys: 12, failed: false });
   metrics.onKeyUseFlush({ keys: 5, failed: true });
-  metrics.onPolicies([{ api: "retrac", digest: "old" }]);
-  metrics.onPolicies([{ api: "retrac", digest: "new" }]);
+  metrics.onPolicies([{ api: "retrac", digest: "old", limits: [] }]);
+  metrics.onPolicies([{ api: "retrac", digest: "new", limits: [] }]);
   inFlight = 4;
   const lines = await sample(metrics);
   expect(lines).toEqual(
@@ -79,6 +104,7 @@ test("cache, batches, breaker, key uses, policies and calls in flight are told",
       'tollgate_points_batch_size_bucket{le="10"} 1',
       'tollgate_breaker_state{store="redis",state="closed"} 0',
       'tollgate_breaker_state{store="redis",state="open"} 1',
+      "tollgate_redis_unfit 1",
       'tollgate_key_use_flushes_total{outcome="ok"} 1',
       'tollgate_key_use_flushes_total{outcome="failed"} 1',
       "tollgate_key_uses_written_total 12",

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type ClientHttp2Session, connect, constants } from "node:http2";
-import { percentile } from "./percentile.ts";
+import { closedLoop, type LoadClient } from "./closed-loop.ts";
 
 /** What to send, and how much of it at a time. */
 export interface LoadTarget {
@@ -16,34 +16,6 @@ export interface LoadTarget {
   readonly connections: number;
   /** Calls in flight on each connection. */
   readonly inFlight: number;
-}
-
-/** A phase ends when it has lasted `minMs` and made `minCalls`, and in any case after `maxCalls` or `maxMs`. */
-export interface LoadBounds {
-  readonly minMs: number;
-  readonly minCalls: number;
-  readonly maxMs: number;
-  readonly maxCalls: number;
-}
-
-export interface LoadResult {
-  /** All calls, whatever came back. */
-  readonly calls: number;
-  /** From the first call to the last answer. */
-  readonly elapsedMs: number;
-  /** grpc-status by name, `http 503` for an answer that is not gRPC, `stream …` for one that never came. */
-  readonly statuses: Readonly<Record<string, number>>;
-  /** Answers of status 0 that do not begin with the expected bytes. */
-  readonly unexpected: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly maxMs: number;
-}
-
-export interface LoadClient {
-  /** Keeps the calls in flight until the bounds are met, then waits for the last answer. */
-  run(bounds: LoadBounds): Promise<LoadResult>;
-  close(): void;
 }
 
 const windowBytes = 16 * 1024 * 1024;
@@ -67,49 +39,20 @@ export async function createLoadClient(target: LoadTarget): Promise<LoadClient> 
   };
   let nextFrame = 0;
 
+  const callOn = (session: ClientHttp2Session) => async () => {
+    const frame = frames[nextFrame++ % frames.length] as Uint8Array;
+    const { status, message } = await call(session, requestHeaders, frame);
+    if (session.closed || session.destroyed)
+      throw new Error(`${target.url} closed the connection; the last status was ${status}`);
+    return { status, isUnexpected: status === "0" && !startsWith(message, target.expectedPrefix) };
+  };
+
   return {
-    async run(bounds) {
-      const latencies: number[] = [];
-      const statuses: Record<string, number> = {};
-      let started = 0;
-      let unexpected = 0;
-      const startedAt = performance.now();
-
-      const isOver = () => {
-        const elapsed = performance.now() - startedAt;
-        if (started >= bounds.maxCalls || elapsed >= bounds.maxMs) return true;
-        return started >= bounds.minCalls && elapsed >= bounds.minMs;
-      };
-      const keepCalling = async (session: ClientHttp2Session) => {
-        while (!isOver()) {
-          started++;
-          const frame = frames[nextFrame++ % frames.length] as Uint8Array;
-          const sentAt = performance.now();
-          const { status, message } = await call(session, requestHeaders, frame);
-          latencies.push(performance.now() - sentAt);
-          statuses[status] = (statuses[status] ?? 0) + 1;
-          if (status === "0" && !startsWith(message, target.expectedPrefix)) unexpected++;
-          if (session.closed || session.destroyed)
-            throw new Error(
-              `${target.url} closed the connection; statuses so far: ${JSON.stringify(statuses)}`,
-            );
-        }
-      };
-      await Promise.all(
-        sessions.flatMap((session) => Array.from({ length: target.inFlight }, () => keepCalling(session))),
-      );
-
-      const sorted = Float64Array.from(latencies).sort();
-      return {
-        calls: latencies.length,
-        elapsedMs: performance.now() - startedAt,
-        statuses,
-        unexpected,
-        p50Ms: percentile(sorted, 0.5),
-        p99Ms: percentile(sorted, 0.99),
-        maxMs: percentile(sorted, 1),
-      };
-    },
+    run: (bounds) =>
+      closedLoop(
+        sessions.flatMap((session) => Array.from({ length: target.inFlight }, () => callOn(session))),
+        bounds,
+      ),
     close() {
       for (const session of sessions) session.destroy();
     },

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { LoadBounds, LoadResult } from "./load-client.ts";
+import type { LoadBounds, LoadResult } from "./closed-loop.ts";
 import type { LoadJob } from "./load-job.ts";
 
 export interface LoadProcess {

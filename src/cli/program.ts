@@ -7,6 +7,7 @@ import { addInit } from "./init.ts";
 import { addKey } from "./key.ts";
 import { addMember } from "./member.ts";
 import { addMigrate } from "./migrate.ts";
+import { addPoints } from "./points.ts";
 import { addPolicy } from "./policy.ts";
 import { addServe } from "./serve.ts";
 import { addToken } from "./token.ts";
@@ -42,6 +43,7 @@ export function createProgram(context: CommandContext): Command {
   program.commandsGroup("Ask and manage a running server:");
   addCheck(program, context);
   addKey(program, context);
+  addPoints(program, context);
   addWorkspace(program, context);
   addMember(program, context);
   addToken(program, context);

@@ -9,6 +9,7 @@ import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
+import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
 import { type ClientConfig, readClientConfig } from "./client-config.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,6 +20,7 @@ export interface Session {
   readonly asJson: boolean;
   readonly keys: Client<typeof AuthorizationService>;
   readonly directory: Client<typeof DirectoryService>;
+  readonly points: Client<typeof PointsService>;
   readonly callers: Client<typeof CallerService>;
   /** The server's address, for messages. */
   readonly url: string;
@@ -43,6 +45,7 @@ export function openSession(command: Command, terminal: Terminal): Session {
     asJson: isJson(command),
     keys: createClient(AuthorizationService, transport),
     directory: createClient(DirectoryService, transport),
+    points: createClient(PointsService, transport),
     callers: createClient(CallerService, transport),
     url: config.url,
   };

@@ -470,7 +470,7 @@ function changedFields(patch: KeyPatch): readonly string[] {
     .sort();
 }
 
-function keyNotFound(): TollgateError {
+export function keyNotFound(): TollgateError {
   return new TollgateError("not_found", "There is no such key.", { reason: "KEY_UNKNOWN" });
 }
 
@@ -485,7 +485,7 @@ function typeDropped(type: string): TollgateError {
   });
 }
 
-function workspaceNotFound(): TollgateError {
+export function workspaceNotFound(): TollgateError {
   return new TollgateError("not_found", "There is no such workspace.", { reason: "WORKSPACE_UNKNOWN" });
 }
 

@@ -132,6 +132,8 @@ export interface Limit {
   readonly shape: LimitShape;
   /** 0: exceeding starts no block. */
   readonly blockMs: number;
+  /** The share of the points, above 0 and up to 1, whose spending a metric tells of; undefined: none. */
+  readonly warnAt?: number;
 }
 
 /** What a request's method and path resolve to. */

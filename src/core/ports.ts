@@ -337,3 +337,35 @@ export interface TakeAnswer {
 export interface BucketStore {
   take(request: TakeRequest, deadline: Deadline): Promise<TakeAnswer>;
 }
+
+export interface GiveBackRequest {
+  /** The limits that are given back to, each bucket once; at least one. */
+  readonly charges: readonly Charge[];
+  /**
+   * "all": as if the bucket had never been charged or blocked. "cost": the charge's `cost`, at least 1, or
+   * what is spent where that is less; a block goes on.
+   */
+  readonly what: "all" | "cost";
+  /** As in a take, unique also against those; of "cost" only. A repeat gives nothing more back. */
+  readonly requestId: string;
+}
+
+/**
+ * Points given back by a person's decision. One atomic step over all charges.
+ *
+ * - What is given back by "cost" is the oldest that is spent: what counts longest goes on counting. So an
+ *   interval of the window's length holds at most the limit's points and those given back within it.
+ * - request_ids of takes stay remembered: what was charged under one is not charged again by a repeat.
+ * - A repeat of a request_id, within the time that takes remember theirs, answers what the first gave back;
+ *   with another cost it throws TollgateError `failed_precondition` REQUEST_ID_REUSED.
+ * - Nothing happens after the deadline, as far as the store's clock can tell.
+ */
+export interface BucketCorrections {
+  /** Whole points that were given back, rounded up, one a charge; not told of "all": empty. */
+  giveBack(request: GiveBackRequest, deadline: Deadline): Promise<readonly number[]>;
+}
+
+/** Entries of what changes no record: those that do are written with their change. */
+export interface AuditLog {
+  write(entry: AuditEntry, deadline: Deadline): Promise<void>;
+}

@@ -79,7 +79,10 @@ export interface CallerTokenRecord {
   readonly revokeTimeMs: number | undefined;
 }
 
-/** One line of the audit log, written in the transaction of the change that it tells of. */
+/**
+ * One line of the audit log, written in the transaction of the change that it tells of; for what is no change
+ * of a record, before it is done.
+ */
 export interface AuditEntry {
   /** The caller token's id, or "admin-token" or "cli" for those that have none. */
   readonly callerId: string;

@@ -7,9 +7,9 @@ const DAY_US = 86_400_000_000;
 
 /**
  * What one window of `fixed`, or one sub-window of `sliding`, counts at most. No answer tells: it is above
- * any limit's points (a uint32) until it ends as a whole. 100 of them are below 2^53.
+ * any limit's points (a uint32) until it ends as a whole. Less 1 it is a uint32, as Redis keeps it.
  */
-export const MOST_POINTS = 2 ** 40;
+export const MOST_POINTS = 2 ** 32;
 
 /**
  * The longest that points of a `bucket` take to flow back; a charge that would make it longer makes it

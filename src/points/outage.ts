@@ -1,18 +1,25 @@
-import { deadlineExceeded, TollgateError } from "../core/errors.ts";
+import { deadlineExceeded } from "../core/errors.ts";
 import type { OnOutage } from "../core/policy.ts";
 import type { BucketStore, Charge, TakeAnswer, TakeRequest } from "../core/ports.ts";
 import { type Attempt, type BreakerState, createBreaker } from "./breaker.ts";
 import { createInProcessBuckets } from "./in-process-buckets.ts";
-import { NotSent } from "./not-sent.ts";
-import { UnreadableBucket } from "./unreadable-bucket.ts";
+import { isUnavailable, judge, wasNotSent } from "./judge.ts";
+import { createOutageRecord, type OutageTurn } from "./outage-record.ts";
+import { createTeller, type Told } from "./teller.ts";
 
 /** Kept of the caller's time for deciding without the store, in ms. */
 const RESERVE_MS = 2;
 
+/** More than the store's own budget, from when a probe is sent. */
+const PROBE_MS = 1000;
+
 export type OutageEvent =
   | { readonly kind: "breaker"; readonly state: BreakerState }
   /** A take was decided without the store. `cause` is undefined while the breaker is open. */
-  | { readonly kind: "outage"; readonly onOutage: OnOutage; readonly cause: unknown };
+  | { readonly kind: "outage"; readonly onOutage: OnOutage; readonly cause: unknown }
+  | OutageTurn
+  /** Nothing that was used here is untold any more. */
+  | ({ readonly kind: "told" } & Told);
 
 export interface OutageOptions {
   /** The store's own: the most that a take waits for it from when it is sent. */
@@ -33,7 +40,8 @@ export interface OutageTolerantBuckets extends BucketStore {
  * - "deny": "unavailable".
  * - "local": this process's share, the limit's points divided by the live replicas and rounded down, counted
  *   here; blocks that the store has told are kept. A cost above the share is "unavailable". So an
- *   outage admits at most one share a window and process more than the limit.
+ *   outage admits at most one share a window and process more than the limit. When the store answers again,
+ *   what was used here is charged there, before this process asks it for points of the same bucket.
  * - "allow": "admitted", uncounted.
  * A take that the store may have charged although its answer was lost is decided here again. One whose
  * own deadline leaves the store less than half the budget, and passes, or passes before it is sent at all,
@@ -44,11 +52,68 @@ export function withOutage(
   store: BucketStore,
   { budgetMs, liveReplicas, now = () => performance.now(), onEvent = () => {} }: OutageOptions,
 ): OutageTolerantBuckets {
-  const breaker = createBreaker({ now, onState: (state) => onEvent({ kind: "breaker", state }) });
+  const record = createOutageRecord({ now, onTurn: onEvent });
+  const breaker = createBreaker({
+    now,
+    onState(state) {
+      onEvent({ kind: "breaker", state });
+      record.breaker(state);
+    },
+  });
   const local = createInProcessBuckets({ now });
+  // By the last that was heard of the store.
+  let answers = true;
+  let isProbing = false;
+  const mayAsk = (): boolean => answers && breaker.state === "closed";
+  const teller = createTeller({
+    store,
+    local,
+    now,
+    mayTell: mayAsk,
+    probe: (charge) => void probe(charge),
+    onFailed: (error) => {
+      if (isUnavailable(error) && !wasNotSent(error)) answers = false;
+    },
+    onTold: (told) => onEvent({ kind: "told", ...told }),
+  });
 
-  async function decideWithout(request: TakeRequest, cause: unknown): Promise<TakeAnswer> {
+  function heard(attempt: Attempt, failure?: { error: unknown; saysNothing: boolean }): void {
+    if (failure === undefined) attempt.succeeded();
+    else record.failed(failure.error);
+    const judgement = failure === undefined ? "answers" : judge(attempt, failure);
+    if (judgement === "nothing") return;
+    answers = judgement === "answers";
+    if (!answers) return;
+    record.answered();
+    teller.tellAll();
+  }
+
+  /** Charges nothing: no harm when its reply is lost. */
+  async function probe(charge: Charge): Promise<void> {
+    if (isProbing) return;
+    const attempt = breaker.attempt();
+    if (attempt === undefined) return;
+    isProbing = true;
+    try {
+      const charges = [{ ...charge, cost: 0 }];
+      await store.take({ charges, mode: "peek", requestId: "", onOutage: "deny" }, now() + PROBE_MS);
+      heard(attempt);
+    } catch (error) {
+      heard(attempt, { error, saysNothing: wasNotSent(error) });
+    } finally {
+      isProbing = false;
+    }
+  }
+
+  function decideWithout(request: TakeRequest, cause: unknown): TakeAnswer {
     onEvent({ kind: "outage", onOutage: request.onOutage, cause });
+    const answer = answerWithout(request, cause);
+    if (answer.outcome === "unavailable") record.decided("unavailable");
+    else record.decided(answer.decidedBy === "local" ? "local" : "uncounted");
+    return answer;
+  }
+
+  function answerWithout(request: TakeRequest, cause: unknown): TakeAnswer {
     if (request.onOutage === "deny") return { outcome: "unavailable", states: [], decidedBy: "store" };
     if (request.onOutage === "allow") return { outcome: "admitted", states: [], decidedBy: "nobody" };
     const charges = request.charges.map((charge) => ({ ...charge, points: shareOf(charge) }));
@@ -56,10 +121,14 @@ export function withOutage(
       return { outcome: "unavailable", states: [], decidedBy: "local" };
     }
     // A share of none counts as one point: only charges without a cost, and records, get this far.
-    const answer = await local.take(
-      { ...request, charges: charges.map((charge) => ({ ...charge, points: Math.max(1, charge.points) })) },
-      Number.POSITIVE_INFINITY,
-    );
+    const { answer, charged } = local.decide({
+      ...request,
+      charges: charges.map((charge) => ({ ...charge, points: Math.max(1, charge.points) })),
+    });
+    const { requestId } = request;
+    request.charges.forEach((charge, index) => {
+      if (charged[index] === true) teller.used({ charge, requestId, atMs: now() }, cause);
+    });
     return { ...answer, decidedBy: "local" };
   }
 
@@ -84,6 +153,14 @@ export function withOutage(
       const takeBudgetMs = Math.min(budgetMs, request.budgetMs ?? budgetMs);
       const leftMs = deadline - startMs;
       if (leftMs <= 0) throw deadlineExceeded();
+      const [first] = request.charges;
+      if (first !== undefined && teller.holds(request.charges)) {
+        if (!mayAsk()) {
+          void probe(first);
+          return decideWithout(request, undefined);
+        }
+        teller.tell(request.charges);
+      }
       const attempt = breaker.attempt();
       if (attempt === undefined) return decideWithout(request, undefined);
       const storeMs = Math.max(leftMs - RESERVE_MS, leftMs / 2);
@@ -93,33 +170,14 @@ export function withOutage(
       } catch (error) {
         const cutShort = wasNotSent(error) || (storeMs < takeBudgetMs / 2 && now() >= startMs + storeMs);
         const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + takeBudgetMs;
-        judge(attempt, { error, saysNothing: cutShort || hadLittle });
+        heard(attempt, { error, saysNothing: cutShort || hadLittle });
         if (!isUnavailable(error)) throw error;
         if (cutShort) throw deadlineExceeded();
         return decideWithout(request, error);
       }
-      attempt.succeeded();
+      heard(attempt);
       keepBlocks(request, answer);
       return answer;
     },
   };
-}
-
-function judge(attempt: Attempt, { error, saysNothing }: { error: unknown; saysNothing: boolean }): void {
-  if (isFault(error) || saysNothing) attempt.ended();
-  else if (!isUnavailable(error) || error.cause instanceof UnreadableBucket) attempt.succeeded();
-  else attempt.failed();
-}
-
-function wasNotSent(error: unknown): boolean {
-  return error instanceof TollgateError && error.cause instanceof NotSent;
-}
-
-/** Ours, not the store's. */
-function isFault(error: unknown): boolean {
-  return !(error instanceof TollgateError) || error.code === "internal";
-}
-
-function isUnavailable(error: unknown): error is TollgateError {
-  return error instanceof TollgateError && error.code === "unavailable";
 }

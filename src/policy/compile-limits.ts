@@ -51,6 +51,7 @@ export function compileLimits(
       windowMs,
       shape: stated.shape,
       blockMs,
+      warnAt: stated.warn_at,
     };
   });
 }

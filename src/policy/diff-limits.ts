@@ -77,6 +77,13 @@ function oneLimit(about: string, old: Limit, now: Limit): PolicyChange[] {
       kind: (was, is) => (is < was ? "gives" : "takes"),
     }),
     ...settingChange(about, {
+      name: "the share to warn at",
+      old: old.warnAt,
+      now: now.warnAt,
+      spell: String,
+      kind: () => "changes",
+    }),
+    ...settingChange(about, {
       name: "the environments",
       old: old.environments,
       now: now.environments,

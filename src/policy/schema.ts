@@ -30,6 +30,8 @@ const points = z
   .int(POINTS)
   .min(1, "a limit of less than 1 point would refuse everything; write at least 1, or leave the limit out")
   .max(1_000_000_000, "write at most 1000000000 points");
+const SHARE = "write a share of the points: a number above 0 and up to 1, such as 0.9";
+const share = z.number({ error: SHARE }).positive(SHARE).max(1, SHARE);
 const flag = z.boolean({ error: "write true or false" });
 const prose = text("write a text").max(1000, "write at most 1000 characters");
 
@@ -187,6 +189,10 @@ const limit = fields({
   block: describe(
     duration.optional(),
     "How long everything is refused after a call that would exceed the limit, 100ms to 30d. Default: no block.",
+  ),
+  warn_at: describe(
+    share.default(0.9),
+    "What is admitted with at least this share of the points spent is counted in the metric tollgate_points_near_limit_total.",
   ),
 });
 

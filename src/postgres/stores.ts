@@ -1,4 +1,5 @@
-import type { CallerTokenStore, ChangeFeed, DirectoryStore, KeyStore } from "../core/ports.ts";
+import type { AuditLog, CallerTokenStore, ChangeFeed, DirectoryStore, KeyStore } from "../core/ports.ts";
+import { createAuditLog } from "./audit-log.ts";
 import { createCallerTokenStore } from "./caller-token-store.ts";
 import { createChangeFeed } from "./change-feed.ts";
 import type { Database } from "./database.ts";
@@ -12,6 +13,7 @@ export interface Stores {
   readonly directory: DirectoryStore;
   readonly callerTokens: CallerTokenStore;
   readonly feed: ChangeFeed;
+  readonly audit: AuditLog;
 }
 
 /** The stores over Postgres, or over PGlite in this process. Its schema must be current. */
@@ -22,5 +24,6 @@ export function createStores(database: Database): Stores {
     directory: { ...createWorkspaceStore(guarded), ...createMemberStore(guarded) },
     callerTokens: createCallerTokenStore(guarded),
     feed: createChangeFeed(guarded),
+    audit: createAuditLog(guarded),
   };
 }

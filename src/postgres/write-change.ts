@@ -1,8 +1,8 @@
 import { sql } from "drizzle-orm";
 import type { Change } from "../core/ports.ts";
 import type { AuditEntry } from "../core/records.ts";
+import { writeAudit } from "./audit-log.ts";
 import { type Connection, rowsOf } from "./database.ts";
-import { auditLog } from "./schema.ts";
 
 /** The channel on which the number of each change is told. It only wakes up: what changed is in a table. */
 const changesChannel = "tollgate_changes";
@@ -31,9 +31,4 @@ export async function writeChange(
   );
   if (row === undefined) throw new Error("the change counter has no row");
   return BigInt(row["number"] as string);
-}
-
-async function writeAudit(transaction: Connection, audit: AuditEntry): Promise<void> {
-  const { callerId, actorUserId, action, detail } = audit;
-  await transaction.insert(auditLog).values({ callerId, actorUserId, action, detail: { ...detail } });
 }

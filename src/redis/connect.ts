@@ -5,6 +5,11 @@ import { plainError } from "./plain-error.ts";
 export interface CreateRedisOptions {
   /** Told of each fault of the connection from then on; it mends itself. Never holds the password. */
   readonly onError: (error: Error) => void;
+  /**
+   * Told after each reconnect what makes the server, or a node of the cluster, unfit to keep points now: another
+   * one may answer, or the same with other settings. Undefined: nothing. Never holds the password.
+   */
+  readonly onReconnect?: (problem: string | undefined) => void;
   /** The most that the start waits for the server to answer, and then for all nodes of a cluster. */
   readonly connectTimeoutMs?: number;
 }
@@ -18,7 +23,7 @@ export interface CreateRedisOptions {
  */
 export async function createRedis(
   url: string,
-  { onError, connectTimeoutMs = 5000 }: CreateRedisOptions,
+  { onError, onReconnect = () => {}, connectTimeoutMs = 5000 }: CreateRedisOptions,
 ): Promise<Redis | Cluster> {
   const { shown, host, port, db, credentials } = parseUrl(url);
   const options = { ...connectionOptions, ...credentials, connectTimeout: connectTimeoutMs };
@@ -39,6 +44,7 @@ export async function createRedis(
     redis.removeAllListeners("error");
     if (info.get("cluster_enabled") !== "1") {
       redis.on("error", (error: Error) => onError(plainError(error)));
+      redis.on("ready", () => void tellProblem(redis, onReconnect));
       return redis;
     }
   } catch (error) {
@@ -55,7 +61,9 @@ export async function createRedis(
     clusterRetryStrategy: reconnectDelayMs,
     scaleReads: "master",
   });
-  return connectCluster(cluster, { shown, onError, connectTimeoutMs });
+  await connectCluster(cluster, { shown, onError, connectTimeoutMs });
+  watchNodes(cluster, onReconnect);
+  return cluster;
 }
 
 export function isCluster(redis: Redis | Cluster): redis is Cluster {
@@ -76,12 +84,11 @@ async function connectCluster(
     onError,
     connectTimeoutMs,
   }: { shown: string; onError: (error: Error) => void; connectTimeoutMs: number },
-): Promise<Cluster> {
+): Promise<void> {
   cluster.on("error", (error: Error) => onError(plainError(error)));
   try {
     // The driver looks for nodes that do not answer for ever.
     await within(connectTimeoutMs, connectNodes(cluster, shown));
-    return cluster;
   } catch (error) {
     cluster.disconnect();
     throw error instanceof TollgateError ? error : startError(plainError(error), shown);
@@ -91,6 +98,28 @@ async function connectCluster(
 async function connectNodes(cluster: Cluster, shown: string): Promise<void> {
   await cluster.connect();
   for (const node of cluster.nodes("master")) requireFit(parseInfo(await node.info()), shown);
+}
+
+function watchNodes(cluster: Cluster, onReconnect: (problem: string | undefined) => void): void {
+  const problems = new Map<Redis, string | undefined>();
+  const watch = (node: Redis): void => {
+    node.on("ready", () => {
+      if (!cluster.nodes("master").includes(node)) return;
+      void tellProblem(node, (problem) => {
+        problems.set(node, problem);
+        onReconnect([...problems.values()].find((each) => each !== undefined));
+      });
+    });
+  };
+  for (const node of cluster.nodes("all")) watch(node);
+  cluster.on("+node", watch);
+  cluster.on("-node", (node: Redis) => problems.delete(node));
+}
+
+/** Tells nothing when the connection ends before the server answers: it is asked when that stands again. */
+async function tellProblem(redis: Redis, tell: (problem: string | undefined) => void): Promise<void> {
+  const info = await redis.info().catch(() => undefined);
+  if (info !== undefined) tell(unfitness(parseInfo(info)));
 }
 
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
@@ -155,9 +184,12 @@ function badUrl(problem: string): TollgateError {
   return new TollgateError("invalid_argument", `REDIS_URL: ${problem}.`, { reason: "REDIS_URL_INVALID" });
 }
 
-/** 50 ms, doubled each time up to 2 s; a part at random, so that replicas do not come back all at once. */
+/**
+ * 50 ms, doubled each time up to half a second, so that points are exact again within a second of Redis's return;
+ * a part at random, so that replicas do not come back all at once.
+ */
 function reconnectDelayMs(attempt: number): number {
-  return Math.min(50 * 2 ** (attempt - 1), 2000) * (0.75 + Math.random() / 4);
+  return Math.min(50 * 2 ** (attempt - 1), 500) * (0.75 + Math.random() / 4);
 }
 
 /** Redis's own word follows: it tells a wrong password from a missing one, and never repeats it. */

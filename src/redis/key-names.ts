@@ -1,8 +1,12 @@
 import { createHash } from "node:crypto";
+import type { LimitShape } from "../core/policy.ts";
 import type { Charge } from "../core/ports.ts";
 
 /** Raised when the state's bytes change their meaning: versions never read each other's. */
-const FORMAT = 1;
+const FORMAT = 2;
+
+/** Short, so that no name is above 44 bytes: with what Redis adds to each, one more takes 16. */
+const letters: Readonly<Record<LimitShape, string>> = { sliding: "s", fixed: "f", bucket: "b" };
 
 /** Names held ready: two generations of this many. A name costs two digests, about 4 us, to make. */
 const CACHED_NAMES = 8192;
@@ -10,8 +14,8 @@ const CACHED_NAMES = 8192;
 /**
  * The only owner of the names of keys in Redis:
  *
- *     tg:{<shard>}:<format, shape, window in ms>:<digest of the bucket>       a bucket
- *     tg:{<shard>}:r:<digest of the bucket and the request_id>                a remembered request_id
+ *     tg:{<shard>}:<format, shape's letter, window in ms>:<digest of the bucket>   a bucket
+ *     tg:{<shard>}:r:<digest of the bucket and the request_id>                    a remembered request_id
  *
  * The shard is what Redis Cluster places keys by. A digest is the first 128 bits of SHA-256: what it was
  * made of cannot be read from it.
@@ -28,7 +32,7 @@ export function createKeyNames({ shards }: { shards: number }): KeyNames {
 
   function bucketName(charge: Charge): string {
     const { limit, bucket, shardBy } = charge;
-    const kind = `${FORMAT}${limit.shape}${limit.windowMs}`;
+    const kind = `${FORMAT}${letters[limit.shape]}${limit.windowMs}`;
     const id = `${kind}\0${shardBy}\0${bucket}`;
     let name = fresh.get(id);
     if (name !== undefined) return name;

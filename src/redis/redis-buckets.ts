@@ -1,6 +1,7 @@
 import { type Cluster, Command, type Redis } from "ioredis";
 import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { BucketStore, Deadline, TakeAnswer, TakeRequest } from "../core/ports.ts";
+import { type Fate, NoReply } from "../points/no-reply.ts";
 import { NotSent } from "../points/not-sent.ts";
 import { requestIdReused } from "../points/take-decision.ts";
 import { UnreadableBucket } from "../points/unreadable-bucket.ts";
@@ -71,15 +72,20 @@ interface Waiting {
   sent: boolean;
   readonly resolve: (answer: TakeAnswer) => void;
   readonly reject: (error: TollgateError) => void;
+  /** In a call that has no reply yet. */
+  underWay: boolean;
   /** Sent, and answered that it came too late: nothing was charged. */
   wasLate: boolean;
+  /** Of one that failed while it was under way. */
+  tellFate: ((fate: Fate) => void) | undefined;
   settled: boolean;
 }
 
 /**
  * Buckets in Redis, on Redis's clock. Takes of one turn of the event loop go in one call of the script
  * (in Cluster one a shard). A call is sent once: when its reply is lost, whether it charged is not known,
- * and the take throws `storeUnavailable`. Only what surely did nothing is sent again: a call that
+ * and the take throws `storeUnavailable` with the cause `NoReply`, which tells it when it turns out; with any other
+ * cause the take did nothing. Only what surely did nothing is sent again: a call that
  * the server did not know the script for, and a take that it found to be late while there is still time.
  * One whose time is up before it is sent fails with the cause `NotSent`. In Cluster a take over several
  * shards is "internal" CROSS_SHARD.
@@ -151,11 +157,13 @@ export function createRedisBuckets(
       sendMore();
     };
     const abandon = (silent: string, silentMs: number): void => {
+      // One for all: in a burst of a thousand, errors of their own take milliseconds that nobody has now.
+      const error = storeUnavailable("redis", new Error("no reply in time to the takes before it"));
       for (const { node, batch, watch } of unsent) {
         if (node !== silent) continue;
         for (const waiting of batch) {
           if (budgetOf(waiting.request) > silentMs) continue;
-          fail(waiting, new Error("no reply in time to the takes before it"));
+          refuse(waiting, error);
         }
         if (!batch.some(isOpen)) watch.stop();
       }
@@ -196,6 +204,7 @@ export function createRedisBuckets(
   ): Promise<readonly Waiting[]> {
     const clock = clockOf(node);
     const clockWasKnown = clock.known;
+    for (const waiting of batch) waiting.underWay = true;
     try {
       const bytes = await call(
         encodeTakes(
@@ -210,12 +219,21 @@ export function createRedisBuckets(
       );
       clock.observe(clockUs, { sentMs, receivedMs });
       observe({ takes: batch.length, durationMs: receivedMs - sentMs, outcome: "answered" });
-      return batch.filter(
-        (waiting, index) => settle(waiting, { verdict: verdicts[index], clockWasKnown }) === "again",
-      );
+      return batch.filter((waiting, index) => {
+        const verdict = verdicts[index];
+        land(waiting, fateBy(verdict));
+        return settle(waiting, { verdict, clockWasKnown }) === "again";
+      });
     } catch (error) {
       observe({ takes: batch.length, durationMs: performance.now() - sentMs, outcome: "failed" });
-      for (const waiting of batch) fail(waiting, plainError(error));
+      const fate = didNothing(error) ? "nothing" : "unknown";
+      const plain = plainError(error);
+      const cause = fate === "nothing" ? plain : new NoReply(plain.message, Promise.resolve(fate));
+      const unavailable = storeUnavailable("redis", cause);
+      for (const waiting of batch) {
+        land(waiting, fate);
+        refuse(waiting, unavailable);
+      }
       return [];
     }
   }
@@ -287,7 +305,9 @@ export function createRedisBuckets(
           resolve,
           reject,
           sent: false,
+          underWay: false,
           wasLate: false,
+          tellFate: undefined,
           settled: false,
         });
       });
@@ -310,8 +330,36 @@ function isOpen({ settled }: Waiting): boolean {
 const TOO_LATE = "the take reached Redis too late";
 
 function isStillToSend(waiting: Waiting, nowMs: number): boolean {
-  if (waiting.deadline <= nowMs) fail(waiting, waiting.sent ? new Error(TOO_LATE) : new NotSent());
+  if (waiting.deadline <= nowMs) giveUp(waiting);
   return !waiting.settled;
+}
+
+function giveUp(waiting: Waiting): void {
+  if (waiting.settled) return;
+  if (!waiting.sent) fail(waiting, new NotSent());
+  else if (!waiting.underWay) fail(waiting, new Error(TOO_LATE));
+  else {
+    const fate = new Promise<Fate>((resolve) => {
+      waiting.tellFate = resolve;
+    });
+    fail(waiting, new NoReply("no reply in time", fate));
+  }
+}
+
+/** Its call has ended. */
+function land(waiting: Waiting, fate: Fate): void {
+  waiting.underWay = false;
+  waiting.tellFate?.(fate);
+}
+
+function fateBy(verdict: TakeVerdict | undefined): Fate {
+  return typeof verdict === "object" && verdict.outcome === "admitted" ? "charged" : "nothing";
+}
+
+/** Redis answered with an error, which the script meets before it writes, or the call never left this process. */
+function didNothing(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error.name === "ReplyError" || error.message.endsWith("enableOfflineQueue options is false");
 }
 
 function crossShard(): TollgateError {
@@ -369,8 +417,7 @@ function failWhenDue(batch: readonly Waiting[]): Watch {
     if (ended) return;
     const now = performance.now();
     for (const waiting of batch) {
-      if (waiting.deadline <= now)
-        fail(waiting, waiting.sent ? new Error("no reply in time") : new NotSent());
+      if (waiting.deadline <= now) giveUp(waiting);
     }
     watch();
   };

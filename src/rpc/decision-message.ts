@@ -113,7 +113,7 @@ const DEGRADED_CAUSES = {
   stale_rights: DegradedCause.STALE_RIGHTS,
 } as const;
 
-function pointsMessage(state: PointsState): MessageInitShape<typeof PointsStateSchema> {
+export function pointsMessage(state: PointsState): MessageInitShape<typeof PointsStateSchema> {
   return {
     limitName: state.limitName,
     limit: uint32(state.limit),

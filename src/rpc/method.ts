@@ -5,6 +5,7 @@ import { RateLimitService } from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
+import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
 
 /** What can be called: an RPC, or something like one. */
 export interface CallMethod {
@@ -38,6 +39,9 @@ const GRANTS = new Map<CallMethod, Grant>([
   [authorization.listKeys, "keys"],
   ...DirectoryService.methods.map((method) => [method, "directory"] as const),
   ...CallerService.methods.map((method) => [method, "admin"] as const),
+  [PointsService.method.showPoints, "consume"],
+  [PointsService.method.resetPoints, "admin"],
+  [PointsService.method.grantPoints, "admin"],
 ]);
 
 const HOT = new Set<CallMethod>([

@@ -3,6 +3,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
 import type { TollgateError } from "../core/errors.ts";
 import type { Directory } from "../core/directory.ts";
+import type { Points } from "../core/points.ts";
 import {
   Authorization,
   type CheckRequest,
@@ -19,6 +20,7 @@ import { ServerReflection as ReflectionV1Alpha } from "../gen/grpc/reflection/v1
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
+import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
 import {
   type AuthorizationServiceDependencies,
   createAuthorizationService,
@@ -27,6 +29,7 @@ import { type AuthenticatedCall, authenticatedCall } from "./call.ts";
 import { createCallerService } from "./caller-service.ts";
 import { createDirectoryService } from "./directory-service.ts";
 import { createHealthService } from "./health.ts";
+import { createPointsService } from "./points-service.ts";
 import { createReflection } from "./reflection.ts";
 import type { Serving } from "./serving.ts";
 
@@ -58,6 +61,7 @@ export interface Gateways {
 export interface RoutesDependencies extends AuthorizationServiceDependencies {
   readonly directory: Directory;
   readonly callerTokens: CallerTokens;
+  readonly points: Points;
   readonly gateways: Gateways;
   readonly serving: Serving;
   /** False: server reflection is not served. */
@@ -70,10 +74,11 @@ const OPEN_READ_MAX_BYTES = 16 * 1024;
 
 /** All services of this server, on whatever carries a Connect router. */
 export function createRoutes(dependencies: RoutesDependencies): (router: ConnectRouter) => void {
-  const { callerTokens, directory, gateways, serving } = dependencies;
+  const { callerTokens, directory, gateways, points, serving } = dependencies;
   const services: DescService[] = [
     AuthorizationService,
     DirectoryService,
+    PointsService,
     CallerService,
     Authorization,
     RateLimitService,
@@ -84,6 +89,7 @@ export function createRoutes(dependencies: RoutesDependencies): (router: Connect
   return (router) => {
     router.service(AuthorizationService, createAuthorizationService(dependencies));
     router.service(DirectoryService, createDirectoryService(directory));
+    router.service(PointsService, createPointsService(points));
     router.service(CallerService, createCallerService(callerTokens));
     router.service(Authorization, {
       check: (request, { values }) => gateways.extAuthz.check(request, authenticatedCall(values)),

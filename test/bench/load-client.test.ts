@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { createLoadClient, type LoadClient } from "../../bench/load/load-client.ts";
+import type { LoadClient } from "../../bench/load/closed-loop.ts";
+import { createLoadClient } from "../../bench/load/load-client.ts";
 
 const okFrame = Buffer.from([0, 0, 0, 0, 2, 0x08, 0x01]);
 const otherFrame = Buffer.from([0, 0, 0, 0, 2, 0x08, 0x02]);

@@ -5,6 +5,7 @@ import { createAuthorizer } from "../../src/core/authorizer.ts";
 import { createCallerTokens } from "../../src/core/caller-tokens.ts";
 import { createDirectory } from "../../src/core/directory.ts";
 import { createKeys } from "../../src/core/keys.ts";
+import { createPoints } from "../../src/core/points.ts";
 import { createPolicySet } from "../../src/core/policy-set.ts";
 import type { CallerTokenStore } from "../../src/core/ports.ts";
 import { createRateLimits } from "../../src/core/rate-limits.ts";
@@ -54,6 +55,7 @@ export async function startMemoryServer(apis: readonly string[] = ["retool", "re
     keys: createKeys({ policies, keys: stores.keys, directory: stores.directory, nowMs, forget: () => {} }),
     directory: createDirectory({ policies, store: stores.directory, nowMs }),
     callerTokens: createCallerTokens({ policies, store: tokens, rights, adminToken, nowMs }),
+    points: createPoints({ policies, rights, buckets, audit: { async write() {} }, nowMs }),
     serving: { report: () => ({ serving: true, stores: {} }), stopping: new AbortController().signal },
     reflection: false,
     log: silent,

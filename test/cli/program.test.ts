@@ -35,7 +35,8 @@ test("there is a command for everything that the documentation promises", () => 
     token; token create; token list; token revoke
     workspace; workspace put; workspace get; workspace list; workspace delete
     member; member put; member get; member list; member remove
-    key; key create; key get; key list; key revoke; key rotate; key update`;
+    key; key create; key get; key list; key revoke; key rotate; key update
+    points; points show; points reset; points grant`;
   const names = paths.map((path) => path.join(" ")).filter((name) => !name.endsWith("help"));
   expect(names.sort()).toEqual(
     wanted

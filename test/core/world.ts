@@ -3,10 +3,11 @@ import type { Caller } from "../../src/core/callers.ts";
 import type { CheckInput } from "../../src/core/decision.ts";
 import { createDirectory } from "../../src/core/directory.ts";
 import { type CreateKeyInput, createKeys } from "../../src/core/keys.ts";
+import { createPoints } from "../../src/core/points.ts";
 import { createPolicySet, type PolicySet } from "../../src/core/policy-set.ts";
 import type { BucketStore, KeyUse } from "../../src/core/ports.ts";
 import { createRateLimits } from "../../src/core/rate-limits.ts";
-import type { Grant } from "../../src/core/records.ts";
+import type { AuditEntry, Grant } from "../../src/core/records.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { createTestStores } from "../../src/policy/test-stores.ts";
@@ -38,8 +39,11 @@ export function createWorld(...policyTexts: readonly string[]) {
   const uses: KeyUse[] = [];
   const policies = () => set;
   const clock = () => nowMs;
-  let points: BucketStore = createInProcessBuckets({ now: clock });
-  const buckets: BucketStore = { take: (request, deadline) => points.take(request, deadline) };
+  const inProcess = createInProcessBuckets({ now: clock });
+  let takes: BucketStore = inProcess;
+  const buckets: BucketStore = { take: (request, deadline) => takes.take(request, deadline) };
+  const audited: AuditEntry[] = [];
+  let auditFailure: Error | undefined;
   const rights = stores.rights;
   const authorizer = createAuthorizer({
     policies,
@@ -47,6 +51,18 @@ export function createWorld(...policyTexts: readonly string[]) {
     buckets,
     nowMs: clock,
     onUse: (use) => uses.push(use),
+  });
+  const points = createPoints({
+    policies,
+    rights,
+    buckets: { ...buckets, giveBack: inProcess.giveBack },
+    audit: {
+      async write(entry) {
+        if (auditFailure !== undefined) throw auditFailure;
+        audited.push(entry);
+      },
+    },
+    nowMs: clock,
   });
   const rateLimits = createRateLimits({ policies, rights, buckets, nowMs: clock });
   const forgotten: string[] = [];
@@ -64,6 +80,8 @@ export function createWorld(...policyTexts: readonly string[]) {
     directory,
     authorizer,
     rateLimits,
+    points,
+    audited,
     policies,
     uses,
     forgotten,
@@ -74,9 +92,12 @@ export function createWorld(...policyTexts: readonly string[]) {
     reload(...texts: readonly string[]): void {
       set = policySetOf(...texts);
     },
+    failAudit(error: Error): void {
+      auditFailure = error;
+    },
     /** Another points' store from now on. */
     replaceBuckets(store: BucketStore): void {
-      points = store;
+      takes = store;
     },
     putWorkspace(workspaceId: string, fields: object = {}, name = "") {
       return directory.putWorkspace(

@@ -10,8 +10,12 @@ import {
 import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
-import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
+import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 import { until } from "../support/until.ts";
+
+const BEGAN = "Redis does not answer: points are decided without it";
+const ENDED = "Redis answers again";
+const TOLD = "Redis was told what was used without it";
 
 let postgres: Awaited<ReturnType<typeof startPostgres>>;
 let redis: Awaited<ReturnType<typeof startRedis>>;
@@ -21,7 +25,7 @@ let secret: string;
 
 beforeAll(async () => {
   [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
-  const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url };
+  const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, TOLLGATE_POINTS_BUDGET: PATIENT };
   await runTollgate(["migrate"], { env });
   server = await startTollgate({ env });
   call = createJsonApi(server.url, server.adminToken);
@@ -35,8 +39,22 @@ afterAll(async () => {
   await postgres?.stop();
 });
 
-const check = (): Promise<JsonAnswer> =>
-  call("Check", { api: "retool", key: secret, permission: "users.read" });
+const check = (key = secret): Promise<JsonAnswer> =>
+  call("Check", { api: "retool", key, permission: "users.read" });
+
+/** On a machine too busy to renew a lease the rights cannot be read for a moment: then no points are asked for. */
+async function decided(key: string): Promise<JsonAnswer> {
+  for (;;) {
+    const answer = await check(key);
+    if (answer.status !== 503) return succeed(Promise.resolve(answer));
+  }
+}
+
+/** The lines of the server's log with that message. */
+function logged(message: string): { [field: string]: unknown }[] {
+  const lines = server.output().split("\n");
+  return lines.filter((line) => line.includes(`"msg":"${message}"`)).map((line) => JSON.parse(line));
+}
 
 it("without Redis each decision is this process's share, marked so, and with it again exact again", async () => {
   expect((await succeed(check())).body.degraded).toEqual([]);
@@ -48,6 +66,28 @@ it("without Redis each decision is this process's share, marked so, and with it 
   expect(health.status).toBe(200);
   await redis.restart();
   await until(async () => (await succeed(check())).body.degraded.length === 0);
+});
+
+it("what was used without Redis counts when it is back, and the log tells begin and end, not each decision", async () => {
+  await putWorld(call, "w2");
+  const key = (await createKey(call, { workspaceId: "w2" })).secret;
+  await until(async () => (await decided(key)).body.degraded.length === 0);
+  const [began, ended] = [logged(BEGAN).length, logged(ENDED).length];
+  await redis.stop();
+  const local = await Promise.all(Array.from({ length: 50 }, () => decided(key)));
+  expect(local.filter(({ body }) => body.allowed && body.degraded.length === 1)).toHaveLength(50);
+  await until(() => logged(BEGAN).length > began);
+  // It has lost what it knew: all that it counts is what it is told.
+  await redis.restart();
+  // Asked of another workspace, and in no need to ask: the server finds Redis back itself.
+  await until(() => logged(ENDED).length > ended);
+  await until(() => logged(TOLD).length > 0);
+  const after = await Promise.all(Array.from({ length: 200 }, () => decided(key)));
+  expect(after.filter(({ body }) => body.degraded.length > 0)).toEqual([]);
+  // Of 300 points 100 were used without Redis; a check costs 2.
+  expect(after.filter(({ body }) => body.allowed)).toHaveLength(100);
+  expect([logged(BEGAN).length, logged(ENDED).length]).toEqual([began + 1, ended + 1]);
+  expect(logged(ENDED).at(-1)).toMatchObject({ decided: { local: 50, unavailable: 0, uncounted: 0 } });
 });
 
 it("without Postgres cached decisions end with the lease, writes fail, and both come back by themselves", async () => {

@@ -5,6 +5,7 @@ import {
   errorInfo,
   type JsonApi,
   putWorld,
+  succeed,
   violatedFields,
 } from "../support/json-api.ts";
 import { createDatabase } from "../support/postgres.ts";
@@ -339,6 +340,35 @@ describe.each(["embedded", "Postgres and Redis"])("the service on %s", (stores) 
       });
       expect(answer.body.message).not.toContain(secret.slice(8, 20));
     });
+  });
+
+  it("shows a blocked key's points, gives them back, and lets it pass again", async () => {
+    await putWorld(call, "support");
+    const { id, secret } = await createKey(call, { workspaceId: "support" });
+    const check = { api: "retool", key: secret, permission: "users.read", points: 200 };
+    const reasons: string[] = [];
+    for (let request = 0; request < 3; request++) reasons.push((await call("Check", check)).body.reason);
+    expect(reasons).toEqual([
+      "DENY_REASON_UNSPECIFIED",
+      "DENY_REASON_POINTS_EXCEEDED",
+      "DENY_REASON_BLOCKED",
+    ]);
+    const subject = { keyId: id };
+    const { body } = await succeed(call("PointsService/ShowPoints", { subject }));
+    expect(body).toMatchObject({
+      keyId: id,
+      workspaceId: "support",
+      limits: [{ limitName: "points", limit: 300 }],
+    });
+    expect(body.limits[0].blockedMs).toBeGreaterThan(0);
+    const grant = { subject, points: 60, requestId: "case-1", reason: "a loop of ours" };
+    const granted = await succeed(call("PointsService/GrantPoints", grant));
+    expect(granted.body.given).toEqual([{ limitName: "points", points: 60 }]);
+    expect((await succeed(call("PointsService/GrantPoints", grant))).body.given).toEqual(granted.body.given);
+    expect((await call("Check", check)).body.reason).toBe("DENY_REASON_BLOCKED");
+    const reset = await succeed(call("PointsService/ResetPoints", { subject: { secret } }));
+    expect(reset.body.limits).toMatchObject([{ remaining: 300, resetMs: 0, blockedMs: 0 }]);
+    expect((await call("Check", check)).body).toMatchObject({ allowed: true, points: { remaining: 100 } });
   });
 
   it("never tells a caller without a token anything", async () => {

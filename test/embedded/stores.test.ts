@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe } from "vitest";
+import { rowsOf } from "../../src/postgres/database.ts";
 import { type EmbeddedDatabase, openEmbedded } from "../../src/embedded/pglite.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
 import { createStores, type Stores } from "../../src/postgres/stores.ts";
+import { auditLogContract } from "../contract/audit-log.ts";
 import { callerTokenStoreContract } from "../contract/caller-token-store.ts";
 import { changeFeedContract } from "../contract/change-feed.ts";
 import { directoryStoreContract } from "../contract/directory-store.ts";
@@ -34,3 +37,14 @@ describe("embedded keys", () => keyStoreContract(() => stores.keys));
 describe("the embedded directory", () => directoryStoreContract(() => stores));
 describe("embedded caller tokens", () => callerTokenStoreContract(() => stores.callerTokens));
 describe("the embedded change feed", () => changeFeedContract(() => stores));
+describe("the embedded audit log", () =>
+  auditLogContract(
+    () => stores.audit,
+    (callerId) =>
+      database.run(soon(), (connection) =>
+        rowsOf(
+          connection,
+          sql`select caller_id, actor_user_id, action, detail from audit_log where caller_id = ${callerId} order by id`,
+        ),
+      ),
+  ));

@@ -61,3 +61,25 @@ test("a bucket can be blocked from outside, charged before or not", async () => 
   expect((await store.take(takeOf(unused), inTime())).states).toMatchObject([{ remaining: 2 }]);
   expect((await store.take(takeOf(used), inTime())).states).toMatchObject([{ remaining: 1 }]);
 });
+
+test("what is spent is told whatever blocks the bucket, at most the points asked about", async () => {
+  const clock = { ms: 1000 };
+  const buckets = createInProcessBuckets({ now: () => clock.ms });
+  const charge = chargeOf({ points: 10, cost: 8, windowMs: 1000, blockMs: 60_000 });
+  expect(buckets.spent(charge)).toBe(0);
+  for (let call = 0; call < 2; call++) await buckets.take(takeOf(charge, { mode: "record" }), inTime());
+  expect([buckets.spent(charge), buckets.spent({ ...charge, points: 100 })]).toEqual([10, 16]);
+  clock.ms += 1000;
+  expect(buckets.spent(charge)).toBe(0);
+});
+
+test("a decision tells which charges it made: none of a repeat, a peek or a refusal", () => {
+  const buckets = createInProcessBuckets({ now: () => 1000 });
+  const [first, second] = [chargeOf({ points: 10, cost: 6 }), chargeOf({ points: 10, cost: 0 })];
+  const charged = (options: Parameters<typeof takeOf>[1]): readonly boolean[] =>
+    buckets.decide(takeOf([first, second], options)).charged;
+  expect(charged({ mode: "peek" })).toEqual([false, false]);
+  expect(charged({ requestId: "r" })).toEqual([true, false]);
+  expect(charged({ requestId: "r" })).toEqual([false, false]);
+  expect(charged({})).toEqual([false, false]);
+});

@@ -148,6 +148,16 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
     ["21:44: limits[0].points: write a whole number of points."],
   ],
   [
+    "a warning at more than all points",
+    shopWith(["points: 100", "points: 100, warn_at: 90"]),
+    ["21:58: limits[0].warn_at: write a share of the points: a number above 0 and up to 1, such as 0.9."],
+  ],
+  [
+    "a warning at none",
+    shopWith(["points: 100", "points: 100, warn_at: 0"]),
+    ["21:58: limits[0].warn_at: write a share of the points: a number above 0 and up to 1, such as 0.9."],
+  ],
+  [
     "a limit of too many points",
     shopWith(["points: 100", "points: 4294967296"]),
     ["21:44: limits[0].points: write at most 1000000000 points."],

@@ -25,7 +25,7 @@ describe("defaults", () => {
   test("roles create and manage nothing, limits slide over all environments and block nobody", () => {
     expect(policy.roles.get("clerk")).toMatchObject({ createsKeys: false, managesKeys: "none" });
     expect(policy.limits).toMatchObject([
-      { shape: "sliding", blockMs: 0, environments: [], windowMs: 60_000 },
+      { shape: "sliding", blockMs: 0, environments: [], windowMs: 60_000, warnAt: 0.9 },
     ]);
   });
 

@@ -173,6 +173,13 @@ const ROWS: readonly Row[] = [
     ["takes limits.points: the window was 30s, and is 60s"],
   ],
   [
+    "a limit's warning",
+    "window: 60s",
+    "window: 60s, warn_at: 0.5",
+    ["changes limits.points: the share to warn at was 0.9, and is 0.5"],
+    ["changes limits.points: the share to warn at was 0.5, and is 0.9"],
+  ],
+  [
     "a limit's block",
     "window: 60s",
     "window: 60s, block: 5m",

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { withOutage } from "../../src/points/outage.ts";
 import { createRedis, isCluster } from "../../src/redis/connect.ts";
 import { createRedisBuckets, type RedisCall } from "../../src/redis/redis-buckets.ts";
+import { createRedisCorrections } from "../../src/redis/redis-corrections.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { freePort } from "../support/free-port.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
@@ -51,6 +52,26 @@ test("a server in cluster mode is reached as a cluster, whose nodes are all used
   expect(held).toHaveLength(2);
   expect(Math.min(...held)).toBeGreaterThan(0);
   expect(held.reduce((sum, count) => sum + count, 0)).toBe(200);
+});
+
+test("points are given back on whatever node keeps them, of several limits at once", async () => {
+  const store = createRedisBuckets(cluster, { budgetMs: 10_000 });
+  const corrections = createRedisCorrections(cluster);
+  for (let workspace = 0; workspace < 40; workspace++) {
+    const charges = [1, 2].map(() => ({
+      ...chargeOf({ points: 10, cost: 8 }),
+      shardBy: `given-${workspace}`,
+    }));
+    await store.take(takeOf(charges), inTime());
+    const some = { charges: charges.map((charge) => ({ ...charge, cost: 3 })), requestId: "g" };
+    for (let call = 0; call < 2; call++) {
+      expect(await corrections.giveBack({ ...some, what: "cost" }, inTime())).toEqual([3, 3]);
+    }
+    const { states } = await store.take(takeOf(charges, { mode: "peek" }), inTime());
+    expect(states.map(({ remaining }) => remaining)).toEqual([5, 5]);
+    await corrections.giveBack({ ...some, what: "all" }, inTime());
+    expect((await store.take(takeOf(charges), inTime())).outcome).toBe("admitted");
+  }
 });
 
 test("takes of one turn go in one call a shard, and each bucket stays exact", async () => {

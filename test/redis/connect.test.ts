@@ -6,6 +6,7 @@ import { createRedisBuckets } from "../../src/redis/redis-buckets.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { freePort } from "../support/free-port.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
+import { until } from "../support/until.ts";
 
 const onError = (): void => {};
 
@@ -64,6 +65,35 @@ describe("a server that asks for a password", () => {
     redis.disconnect();
     admin.disconnect();
   });
+});
+
+test("a server that evicts when it is reached again is told at each reconnect, until it does not any more", async () => {
+  const server = await startRedis();
+  const told: (string | undefined)[] = [];
+  const redis = (await createRedis(server.url, {
+    onError,
+    onReconnect: (problem) => told.push(problem),
+  })) as Redis;
+  expect(told).toEqual([]);
+  const admin = (await createRedis(server.url, { onError })) as Redis;
+  const reconnect = async (): Promise<void> => {
+    const before = told.length;
+    await admin.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await until(() => told.length > before);
+  };
+  await admin.config("SET", "maxmemory-policy", "allkeys-lru");
+  await reconnect();
+  await reconnect();
+  await admin.config("SET", "maxmemory-policy", "noeviction");
+  await reconnect();
+  expect(told).toEqual([
+    expect.stringContaining("maxmemory-policy is allkeys-lru"),
+    expect.stringContaining("maxmemory-policy is allkeys-lru"),
+    undefined,
+  ]);
+  redis.disconnect();
+  admin.disconnect();
+  await server.stop();
 });
 
 describe("the start is refused", () => {

@@ -1,13 +1,14 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import type { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TollgateError } from "../../src/core/errors.ts";
 import type { Charge, TakeAnswer } from "../../src/core/ports.ts";
+import { NoReply } from "../../src/points/no-reply.ts";
 import { createRedis } from "../../src/redis/connect.ts";
 import { createRedisBuckets, type RedisBuckets } from "../../src/redis/redis-buckets.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 const unavailable = { name: "TollgateError", code: "unavailable", reason: "STORE_UNAVAILABLE" };
 
@@ -49,6 +50,8 @@ test("takes fail while the server is dead, none hangs, and they work again when 
   const takes = Array.from({ length: 50 }, () => store.take(takeOf(charge), inTime()));
   for (const outcome of await Promise.allSettled(takes)) {
     expect(outcome).toMatchObject({ status: "rejected", reason: unavailable });
+    // Never sent, so surely not charged.
+    expect(outcome).not.toMatchObject({ reason: { cause: { name: "NoReply" } } });
   }
   expect(store.ready).toBe(false);
   await server.restart();
@@ -94,6 +97,37 @@ test("takes that a frozen server gets to after their time charge nothing", async
   server.resume();
   expect((await answerWhenBack(charge)).states).toMatchObject([{ remaining: 4 }]);
 });
+
+test("a take without a reply learns later what became of it: nothing, a charge, or that nobody knows", async () => {
+  const proxy = await startTcpProxy({ toPort: server.port });
+  const throughProxy = (await createRedis(`redis://127.0.0.1:${proxy.port}`, { onError: () => {} })) as Redis;
+  const hasty = createRedisBuckets(throughProxy, { budgetMs: 1000 });
+  const charge = chargeOf({ points: 5 });
+  await hasty.take(takeOf(charge), inTime());
+
+  server.pause();
+  const frozen = await silenceOf(hasty.take(takeOf(charge), inTime()));
+  server.resume();
+  expect(await frozen.fate).toBe("nothing");
+
+  proxy.delayReplies(1500);
+  const slow = await silenceOf(hasty.take(takeOf(charge), inTime()));
+  expect(await slow.fate).toBe("charged");
+  expect((await answerWhenBack(charge)).states).toMatchObject([{ remaining: 3 }]);
+
+  proxy.dropReplies();
+  const cut = await silenceOf(hasty.take(takeOf(charge), inTime()));
+  proxy.cut();
+  expect(await cut.fate).toBe("unknown");
+  throughProxy.disconnect();
+  await proxy.stop();
+});
+
+async function silenceOf(taken: Promise<TakeAnswer>): Promise<NoReply> {
+  const error = await taken.catch((thrown: unknown) => thrown);
+  if (error instanceof TollgateError && error.cause instanceof NoReply) return error.cause;
+  throw new Error("the take did not end without a reply", { cause: error });
+}
 
 test("each take fails at its own deadline, a later one with the same call may still be answered", async () => {
   const charge = chargeOf({ points: 5 });
@@ -167,22 +201,22 @@ test("a driver's error is never the cause as it is: it would carry the command's
 });
 
 describe("behind a connection that loses replies", () => {
-  let proxy: LossyProxy;
+  let proxy: TcpProxy;
   let throughProxy: Redis;
   beforeEach(async () => {
-    proxy = await startLossyProxy(server.port);
+    proxy = await startTcpProxy({ toPort: server.port });
     throughProxy = (await createRedis(`redis://127.0.0.1:${proxy.port}`, { onError: () => {} })) as Redis;
   });
   afterEach(async () => {
     throughProxy.disconnect();
-    await proxy.close();
+    await proxy.stop();
   });
 
   test("a take whose reply is lost with its connection is not sent again", async () => {
     const lossy = createRedisBuckets(throughProxy, { budgetMs: 10_000 });
     const charge = chargeOf({ points: 5 });
     await lossy.take(takeOf(charge), inTime());
-    proxy.losesNextReply();
+    proxy.cutNextReply();
     await expect(lossy.take(takeOf(charge), inTime())).rejects.toMatchObject(unavailable);
     // Connected anew, with time enough to have sent it again.
     expect((await answerWhenBack(charge, lossy)).states).toMatchObject([{ remaining: 3 }]);
@@ -193,7 +227,7 @@ describe("behind a connection that loses replies", () => {
     const lossy = createRedisBuckets(throughProxy, { budgetMs: 10_000 });
     const charge = chargeOf({ points: 5 });
     await lossy.take(takeOf(charge), inTime());
-    proxy.losesNextReply();
+    proxy.cutNextReply();
     await expect(lossy.take(takeOf(charge, { requestId: "r" }), inTime())).rejects.toMatchObject(unavailable);
     await answerWhenBack(charge, lossy);
     expect(await lossy.take(takeOf(charge, { requestId: "r" }), inTime())).toMatchObject({
@@ -202,47 +236,3 @@ describe("behind a connection that loses replies", () => {
     });
   });
 });
-
-interface LossyProxy {
-  readonly port: number;
-  /** The next bytes from the server are dropped, and their connection is cut. */
-  losesNextReply(): void;
-  close(): Promise<void>;
-}
-
-async function startLossyProxy(serverPort: number): Promise<LossyProxy> {
-  let losing = false;
-  const sockets = new Set<Socket>();
-  const listener: Server = createServer((client) => {
-    const upstream = connect(serverPort, "127.0.0.1");
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => {
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-    client.on("data", (bytes) => upstream.write(bytes));
-    upstream.on("data", (bytes) => {
-      if (!losing) {
-        client.write(bytes);
-        return;
-      }
-      losing = false;
-      client.destroy();
-    });
-  }).listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  return {
-    port: (listener.address() as AddressInfo).port,
-    losesNextReply() {
-      losing = true;
-    },
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      listener.close();
-      await once(listener, "close");
-    },
-  };
-}

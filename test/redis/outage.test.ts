@@ -1,22 +1,31 @@
 import type { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { OnOutage } from "../../src/core/policy.ts";
-import type { Charge, TakeAnswer } from "../../src/core/ports.ts";
+import type { Charge, TakeAnswer, TakeRequest } from "../../src/core/ports.ts";
 import type { BreakerState } from "../../src/points/breaker.ts";
-import { type OutageTolerantBuckets, withOutage } from "../../src/points/outage.ts";
+import { type OutageEvent, type OutageTolerantBuckets, withOutage } from "../../src/points/outage.ts";
 import { createRedis } from "../../src/redis/connect.ts";
 import { createRedisBuckets, type RedisBuckets } from "../../src/redis/redis-buckets.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { until } from "../support/until.ts";
 
 let server: RedisServer;
 let redis: Redis;
 let store: OutageTolerantBuckets;
 let patient: RedisBuckets;
+const told: OutageEvent[] = [];
 beforeAll(async () => {
   server = await startRedis();
   redis = (await createRedis(server.url, { onError: () => {} })) as Redis;
-  store = withOutage(createRedisBuckets(redis), { budgetMs: 25, liveReplicas: () => 2 });
+  store = withOutage(createRedisBuckets(redis), {
+    budgetMs: 25,
+    liveReplicas: () => 2,
+    onEvent: (event) => {
+      if (event.kind === "told") told.push(event);
+    },
+  });
   patient = createRedisBuckets(redis, { budgetMs: 10_000 });
 });
 afterAll(async () => {
@@ -61,9 +70,11 @@ test("a burst of 1000 takes on a frozen Redis is decided by each policy's rule, 
   await untilBreakerIs("open");
   server.resume();
   await untilBreakerIs("closed");
-  // What the frozen server found to be late it did not charge.
+  // What the frozen server found to be late it did not charge; what was used here it is told, once.
+  await until(() => told.length > 0);
+  expect(told).toEqual([{ kind: "told", uses: 1, lost: 0 }]);
   expect(await patient.take(takeOf(charge, { mode: "peek" }), inTime())).toMatchObject({
-    states: [{ remaining: 299 }],
+    states: [{ remaining: 300 - 1 - 150 }],
   });
 });
 
@@ -109,6 +120,67 @@ test("of 8000 takes of one turn on a frozen Redis those behind the first few are
   server.resume();
   expect(answers.filter(({ outcome }) => outcome === "unavailable")).toHaveLength(8000);
   expect((await scriptCalls()) - before).toBeLessThanOrEqual(4);
+});
+
+describe("behind a connection that loses replies", () => {
+  let proxy: TcpProxy;
+  let throughProxy: Redis;
+  let behind: OutageTolerantBuckets;
+  const toldBehind: OutageEvent[] = [];
+  beforeAll(async () => {
+    proxy = await startTcpProxy({ toPort: server.port });
+    throughProxy = (await createRedis(`redis://127.0.0.1:${proxy.port}`, { onError: () => {} })) as Redis;
+    behind = withOutage(createRedisBuckets(throughProxy, { budgetMs: 10_000 }), {
+      budgetMs: 10_000,
+      liveReplicas: () => 1,
+      onEvent: (event) => {
+        if (event.kind === "told") toldBehind.push(event);
+      },
+    });
+  });
+  afterAll(async () => {
+    throughProxy.disconnect();
+    await proxy.stop();
+  });
+
+  /** Takes, and loses the reply to it. Answers when the store answers again. */
+  async function takeUnheard(charge: Charge, requestId: string): Promise<TakeAnswer> {
+    // On the new connection Redis's clock is unknown at first; a call more would be lost instead.
+    await untilStoreAnswers();
+    const before = toldBehind.length;
+    proxy.cutNextReply();
+    const answer = await behind.take({ ...takeOf(charge, { requestId }), onOutage: "local" }, inTime());
+    await untilStoreAnswers();
+    await until(() => toldBehind.length > before);
+    return answer;
+  }
+
+  async function untilStoreAnswers(): Promise<void> {
+    const request: TakeRequest = { ...takeOf(chargeOf({ cost: 0 })), onOutage: "local" };
+    while ((await behind.take(request, inTime())).decidedBy !== "store");
+  }
+
+  test("with a request_id the take is decided here, and charged once however it is told and asked again", async () => {
+    const charge = chargeOf({ points: 5 });
+    expect(await takeUnheard(charge, "r")).toMatchObject({ outcome: "admitted", decidedBy: "local" });
+    for (let repeat = 0; repeat < 2; repeat++) {
+      expect(
+        await behind.take({ ...takeOf(charge, { requestId: "r" }), onOutage: "local" }, inTime()),
+      ).toEqual(
+        expect.objectContaining({ decidedBy: "store", states: [expect.objectContaining({ remaining: 4 })] }),
+      );
+    }
+    expect(toldBehind.at(-1)).toEqual({ kind: "told", uses: 1, lost: 0 });
+  });
+
+  test("without one the take is charged once too: it is never told", async () => {
+    const charge = chargeOf({ points: 5 });
+    expect(await takeUnheard(charge, "")).toMatchObject({ outcome: "admitted", decidedBy: "local" });
+    expect(await patient.take(takeOf(charge, { mode: "peek" }), inTime())).toMatchObject({
+      states: [{ remaining: 4 }],
+    });
+    expect(toldBehind.at(-1)).toEqual({ kind: "told", uses: 0, lost: 1 });
+  });
 });
 
 async function scriptCalls(): Promise<number> {

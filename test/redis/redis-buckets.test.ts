@@ -1,10 +1,11 @@
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { LimitShape } from "../../src/core/policy.ts";
 import { createRedis } from "../../src/redis/connect.ts";
 import { createRedisBuckets, type RedisCall } from "../../src/redis/redis-buckets.ts";
 import { bucketStoreContract, chargeOf, inTime, newBucket, takeOf } from "../contract/bucket-store.ts";
 import { redisUrl } from "../support/redis.ts";
-import { createSetClockBuckets } from "./set-clock.ts";
+import { createSetClockBuckets, zeroMs } from "./set-clock.ts";
 
 async function connect(): Promise<Redis> {
   const redis = await createRedis(redisUrl(), {
@@ -119,7 +120,7 @@ describe("on Redis's own clock", () => {
       while ((await redisMs()) < end) {
         const now = await redisMs();
         resetMs = (await store.take(takeOf(charge), inTime())).states[0]?.resetMs ?? 0;
-        const [key = ""] = await redis.keys(`*${shape}200*`);
+        const [key = ""] = await redis.keys(`*:2${shape.charAt(0)}200:*`);
         expect(Number(await redis.call("PEXPIRETIME", key))).toBeGreaterThanOrEqual(
           Math.floor(now + resetMs),
         );
@@ -128,19 +129,54 @@ describe("on Redis's own clock", () => {
     }
   });
 
-  test("a sliding bucket in steady use does not grow", async () => {
+  /** Plays 400 charges, each a sixtieth of the window after the other, and answers the key. */
+  async function busyBucket(options: { shape: LimitShape; windowMs: number }): Promise<string> {
     const { store, setClock } = createSetClockBuckets(redis);
-    const charge = chargeOf({ windowMs: 60_000, points: 1_000_000 });
-    let longest = 0;
-    for (let second = 0; second < 400; second++) {
-      await setClock(second * 1000);
+    const charge = chargeOf({ ...options, points: 1_000_000 });
+    for (let call = 0; call < 400; call++) {
+      await setClock((call * options.windowMs) / 60);
       await store.take(takeOf(charge), inTime());
-      const [key = ""] = await redis.keys("tg:*");
-      longest = Math.max(longest, await redis.strlen(key));
     }
-    // A header, the 60 sub-windows that count, and those of the half minute between two rewrites.
-    expect(longest).toBeLessThanOrEqual(65 + 24 * (60 + 31));
-    expect(longest).toBeGreaterThan(65 + 24 * 58);
+    const [key = "", ...others] = await redis.keys("tg:*");
+    expect(others).toEqual([]);
+    return key;
+  }
+
+  test("a sliding bucket whose every sub-window is in use keeps 6 bytes for each", async () => {
+    const key = await busyBucket({ shape: "sliding", windowMs: 60_000 });
+    // A header, which holds the newest, and those before it that count: the 60th is just a window old.
+    expect(await redis.strlen(key)).toBe(57 + 6 * 59);
+  });
+
+  test("a sub-window that goes while none begins is taken off once", async () => {
+    const { store, setClock } = createSetClockBuckets(redis);
+    const charge = chargeOf({ windowMs: 60_000, points: 10 });
+    const remaining: (number | undefined)[] = [];
+    for (const ms of [1000, 1500, 61_100, 61_600, 61_700, 61_800]) {
+      await setClock(ms);
+      remaining.push((await store.take(takeOf(charge), inTime())).states[0]?.remaining);
+    }
+    expect(remaining).toEqual([9, 8, 7, 8, 7, 6]);
+  });
+
+  test("a bucket takes at most 200 bytes of Redis, a busy sliding one 600, whatever its window", async () => {
+    const longest = 30 * 86_400_000;
+    for (const windowMs of [1, 1000, 60_000, 3_600_000, longest]) {
+      for (const shape of ["sliding", "fixed", "bucket"] as const) {
+        await redis.flushdb();
+        const busy = await busyBucket({ shape, windowMs });
+        const most = shape === "sliding" ? 600 : 200;
+        expect(Number(await redis.memory("USAGE", busy))).toBeLessThanOrEqual(most);
+      }
+    }
+  });
+
+  test("a key lasts through all the writes of a busy sliding bucket, and expires", async () => {
+    const key = await busyBucket({ shape: "sliding", windowMs: 60_000 });
+    const lastChargeMs = zeroMs + 399 * 1000;
+    const leftMs = Number(await redis.call("PEXPIRETIME", key)) - lastChargeMs;
+    expect(leftMs).toBeGreaterThanOrEqual(60_000);
+    expect(leftMs).toBeLessThan(3 * 60_000);
   });
 
   test("no key's name holds an id as it is", async () => {
@@ -149,7 +185,7 @@ describe("on Redis's own clock", () => {
     await store.take(takeOf(charge, { requestId: "acme-request" }), inTime());
     const keys = await redis.keys("*");
     expect(keys.sort()).toEqual([
-      expect.stringMatching(/^tg:\{\d+\}:1sliding60000:[\w-]{22}$/),
+      expect.stringMatching(/^tg:\{\d+\}:2s60000:[\w-]{22}$/),
       expect.stringMatching(/^tg:\{\d+\}:r:[\w-]{22}$/),
     ]);
     expect(new Set(keys.map((key) => /\{\d+\}/.exec(key)?.[0])).size).toBe(1);
@@ -230,6 +266,9 @@ describe("on Redis's own clock", () => {
         `\u0003${"\u007f\u007f".repeat(24)}`,
         "x".repeat(65),
         "\u0003".repeat(66),
+        "\u0001".repeat(57),
+        `\u0001${"\0".repeat(57)}`,
+        `\u0001${"\0".repeat(56 + 5)}`,
       ]) {
         await redis.flushdb();
         const bad = chargeOf({ shape });
@@ -276,7 +315,7 @@ describe("on Redis's own clock", () => {
     const store = createRedisBuckets(redis, { budgetMs: 10_000 });
     for (const shape of ["sliding", "fixed", "bucket"] as const) {
       // The doubles of a header, behind the shape's byte.
-      for (let field = 1; field < (shape === "sliding" ? 65 : 49); field += 8) {
+      for (let field = 1; field < (shape === "sliding" ? 57 : 49); field += 8) {
         for (const value of [0, 2 ** 53, 1e25, 1e300, Number.POSITIVE_INFINITY, Number.NaN, -1, 0.5]) {
           await redis.flushdb();
           const good = chargeOf({ shape, points: 5 });

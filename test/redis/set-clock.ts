@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
 import {
   createRedisBuckets,
@@ -6,13 +7,13 @@ import {
 } from "../../src/redis/redis-buckets.ts";
 import { assembleTakeScript } from "../../src/redis/take-script.ts";
 
-const CLOCK_KEY = "test-clock";
+export const CLOCK_KEY = "test-clock";
 
 /**
  * The suite's zero: so far ahead of the server's own clock that no key expires by it, and the script
  * alone decides what has ended.
  */
-const zeroMs = Date.now() + 400 * 24 * 3600 * 1000;
+export const zeroMs: number = Date.now() + 400 * 24 * 3600 * 1000;
 
 export interface SetClockBuckets {
   readonly store: RedisBuckets;
@@ -20,15 +21,21 @@ export interface SetClockBuckets {
   setClock(ms: number): Promise<void>;
 }
 
-/**
- * Redis buckets whose script reads a clock that the test sets, instead of Redis's, and that leaps on by
- * `leapMs` with each call.
- */
+export interface SetClockOptions extends RedisBucketsOptions {
+  /** How far the clock leaps on with each call. */
+  readonly leapMs?: number;
+  /** Makes another script of the script's source. */
+  readonly edit?: (source: string) => string;
+}
+
+/** Redis buckets whose script reads a clock that the test sets, instead of Redis's. */
 export function createSetClockBuckets(
   redis: Redis,
-  { leapMs = 0, ...options }: RedisBucketsOptions & { leapMs?: number } = {},
+  { leapMs = 0, edit = (source) => source, ...options }: SetClockOptions = {},
 ): SetClockBuckets {
-  const script = assembleTakeScript(`tonumber(redis.call('INCRBY', '${CLOCK_KEY}', '${leapMs * 1000}'))`);
+  const clock = `tonumber(redis.call('INCRBY', '${CLOCK_KEY}', '${leapMs * 1000}'))`;
+  const source = edit(assembleTakeScript(clock).source);
+  const script = { source, sha1: createHash("sha1").update(source).digest("hex") };
   return {
     // Without a bound on the wait: the clock that a late call is told by stands still, or leaps.
     store: createRedisBuckets(redis, { budgetMs: 1e9, ...options, script }),

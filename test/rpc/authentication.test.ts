@@ -38,7 +38,7 @@ const byMethod = tollgateMethods.map((method) => [`${method.parent.name}.${metho
 /** As the proto's comments say. */
 function grantOf(name: string): Grant {
   if (/^AuthorizationService\.(Check|BatchCheck)$/.test(name)) return "check";
-  if (name === "AuthorizationService.ConsumePoints") return "consume";
+  if (name === "AuthorizationService.ConsumePoints" || name === "PointsService.ShowPoints") return "consume";
   if (name.startsWith("AuthorizationService.")) return "keys";
   return name.startsWith("DirectoryService.") ? "directory" : "admin";
 }

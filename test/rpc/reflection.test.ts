@@ -65,6 +65,7 @@ describe.each(["v1", "v1alpha"])("%s", (version) => {
       "tollgate.v1.AuthorizationService",
       "tollgate.v1.CallerService",
       "tollgate.v1.DirectoryService",
+      "tollgate.v1.PointsService",
     ]);
     expect(answer?.validHost).toBe("h");
     expect(answer?.originalRequest).toMatchObject({ host: "h", listServices: "*" });
@@ -126,7 +127,7 @@ describe.each(["v1", "v1alpha"])("%s", (version) => {
       { listServices: "" },
     ]);
     expect(answers.map((answer) => answer.errorResponse?.errorCode)).toEqual([5, 5, 5, 5, 3, undefined]);
-    expect(answers[5]?.listServicesResponse?.service).toHaveLength(8);
+    expect(answers[5]?.listServicesResponse?.service).toHaveLength(9);
   });
 
   test("is not there when it is turned off", async () => {

@@ -4,6 +4,7 @@ import type { Decision } from "../../src/core/decision.ts";
 import type { Directory } from "../../src/core/directory.ts";
 import { parseAddressRange } from "../../src/core/address-range.ts";
 import type { Keys } from "../../src/core/keys.ts";
+import type { Points } from "../../src/core/points.ts";
 import type { RateLimits } from "../../src/core/rate-limits.ts";
 import type { PolicySet } from "../../src/core/policy-set.ts";
 import type { CallerTokenRecord, Grant, KeyRecord } from "../../src/core/records.ts";
@@ -22,6 +23,7 @@ export interface Core {
   readonly keys?: Partial<Keys>;
   readonly directory?: Partial<Directory>;
   readonly callerTokens?: Partial<CallerTokens>;
+  readonly points?: Partial<Points>;
 }
 
 export interface TestServerOptions extends Core {
@@ -91,6 +93,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     forwardAuth,
     keys: standIn<Keys>("keys", options.keys),
     directory: standIn<Directory>("directory", options.directory),
+    points: standIn<Points>("points", options.points),
     callerTokens: { ...callerTokens, ...options.callerTokens },
     nowMs: () => NOW_MS,
     serving: {

@@ -235,7 +235,7 @@ export const Grant = {
   CHECK: 1,
 
   /**
-   * ConsumePoints.
+   * ConsumePoints and ShowPoints.
    *
    * @generated from enum value: GRANT_CONSUME = 2;
    */
@@ -256,7 +256,7 @@ export const Grant = {
   DIRECTORY: 4,
 
   /**
-   * Everything, also caller tokens, and changes on nobody's behalf.
+   * Everything, also caller tokens, points given back, and changes on nobody's behalf.
    *
    * @generated from enum value: GRANT_ADMIN = 5;
    */
