@@ -26,8 +26,14 @@ interface Link {
   readonly client: Socket;
   readonly server: Socket;
   state: "passing" | "asked" | "silent";
-  /** When (monotonic) the last answer that is held back is given. */
-  heldUntilMs: number;
+  /** Answers not given yet, in their order. */
+  readonly held: Held[];
+}
+
+interface Held {
+  readonly bytes: Buffer;
+  /** When it is given at the earliest, on the monotonic clock. */
+  readonly untilMs: number;
 }
 
 export async function startTcpProxy({ toPort }: { toPort: number }): Promise<TcpProxy> {
@@ -59,19 +65,26 @@ export async function startTcpProxy({ toPort }: { toPort: number }): Promise<Tcp
       end(link);
       return;
     }
-    const nowMs = performance.now();
-    link.heldUntilMs = Math.max(link.heldUntilMs, nowMs + delayMs);
-    if (link.heldUntilMs <= nowMs) link.client.write(bytes);
-    else setTimeout(() => giveHeld(link, bytes), link.heldUntilMs - nowMs);
+    link.held.push({ bytes, untilMs: performance.now() + delayMs });
+    // Whoever is before it in the queue has a timer that comes to it.
+    if (link.held.length === 1) giveHeld(link);
   }
 
-  function giveHeld(link: Link, bytes: Buffer): void {
-    if (links.has(link) && link.state !== "silent") link.client.write(bytes);
+  /** In the order of the queue alone: timers that are due together run in any order. */
+  function giveHeld(link: Link): void {
+    if (!links.has(link) || link.state === "silent") return;
+    let [next] = link.held;
+    while (next !== undefined && next.untilMs <= performance.now()) {
+      link.client.write(next.bytes);
+      link.held.shift();
+      [next] = link.held;
+    }
+    if (next !== undefined) setTimeout(() => giveHeld(link), Math.ceil(next.untilMs - performance.now()));
   }
 
   const listener = createServer({ noDelay: true }, (client) => {
     const server = connect({ port: toPort, host: "127.0.0.1", noDelay: true });
-    const link: Link = { client, server, state: "passing", heldUntilMs: 0 };
+    const link: Link = { client, server, state: "passing", held: [] };
     links.add(link);
     client.on("data", (bytes: Buffer) => passRequest(link, bytes));
     server.on("data", (bytes: Buffer) => passReply(link, bytes));
