@@ -7,6 +7,11 @@ export interface ExactCharge {
   readonly cost: number;
   /** It was made; otherwise it may have been. */
   readonly isSure: boolean;
+  /**
+   * A process admitted it by its own share, too. The store may have been told so later, which charges whatever is
+   * left, and have admitted only the repeat.
+   */
+  readonly isLocal: boolean;
 }
 
 /** A decision of the store, with what it told of this bucket. */
@@ -106,6 +111,7 @@ function storeCharge(group: readonly Decision[], { lateMs }: Rules): ExactCharge
       : Math.max(...may.map(({ answeredMs }) => answeredMs)) + lateMs,
     cost: first.cost,
     isSure,
+    isLocal: charging.some(({ answer }) => isAdmitted(answer, "local")),
   };
 }
 
@@ -117,6 +123,7 @@ function toldLater(group: readonly Decision[], { toldLaterMs }: Rules): ExactCha
       toMs: answeredMs + toldLaterMs,
       cost,
       isSure: false,
+      isLocal: true,
     }));
 }
 

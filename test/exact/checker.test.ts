@@ -239,6 +239,21 @@ const table: { rule: string; good: Decision[]; bad: Decision[]; finds: string[] 
     finds: ["local_share at 20"],
   },
   {
+    rule: "a request_id that a process admitted by itself, and told, is its share's and not the store's",
+    good: [
+      call({ at: 0, cost: 10 }, told("admitted", { k: 0 })),
+      call({ at: 10, cost: 3, requestId: "r" }, local("admitted")),
+      call({ at: 20, cost: 3, requestId: "r", process: "2" }, told("admitted", { k: 0 })),
+    ],
+    bad: [
+      call({ at: 0, cost: 10 }, told("admitted", { k: 0 })),
+      call({ at: 10, cost: 3, requestId: "r" }, local("exceeded")),
+      call({ at: 20, cost: 3, requestId: "r", process: "2" }, told("admitted", { k: 0 })),
+      call({ at: 30, cost: 4, requestId: "s" }, local("admitted")),
+    ],
+    finds: ["over_admission at 0", "local_share at 30"],
+  },
+  {
     rule: "every call has an answer",
     good: [call({ at: 0, answeredMs: 4000 }, lost)],
     bad: [call({ at: 0, answeredMs: 5000 }, lost)],

@@ -12,7 +12,7 @@ import type { Decision, ExactLimit, Rules } from "./history.ts";
 import { countUpTo, createSpans, type Span } from "./spans.ts";
 
 /**
- * - over_admission: more was admitted than the points, all of it surely within one window.
+ * - over_admission: the store admitted more than the points, all of it surely within one window.
  * - admitted_in_block, block_not_started, block_without_cause, block_length: a block begins with the call that
  *   would exceed the limit, refuses every call, lasts its time, and nothing extends it.
  * - refusal_charged, charged_twice, partly_charged: fewer points are left than what was charged explains. Named
@@ -22,7 +22,8 @@ import { countUpTo, createSpans, type Span } from "./spans.ts";
  * - refused_though_free, repeat_refused: nothing was there to refuse it for.
  * - limit_left_out: an answer does not tell of each limit that applies.
  * - local_share: one process admitted more by itself, surely within one window, than its share. (The store alone
- *   admits at most the points, so that all together is at most the points and a share for each process.)
+ *   admits at most the points, so that all together is at most the points and a share for each process.) A request_id
+ *   that both admitted counts here: the store may have known it only because it was told.
  * - no_answer: a call hung.
  */
 export type BrokenRule =
@@ -136,7 +137,7 @@ function refusedThoughFree(buckets: readonly BucketHistory[]): Violation[] {
 }
 
 function overAdmission({ bucket, limit, charges, decisions }: BucketHistory): Violation[] {
-  const sure = charges.filter(({ isSure }) => isSure);
+  const sure = charges.filter(({ isSure, isLocal }) => isSure && !isLocal);
   const broken = crowded(sure, limit.windowMs, limit.points);
   if (broken === undefined) return [];
   const decision = decisions.find(({ sentMs }) => sentMs === broken.fromMs) as Decision;
@@ -332,6 +333,7 @@ function localShares({ bucket, limit, decisions }: BucketHistory, { leastReplica
       toMs: Math.min(...group.map(({ answeredMs }) => answeredMs)),
       cost: (group[0] as Decision).cost,
       isSure: true,
+      isLocal: true,
     }));
     charges.sort((a, b) => a.fromMs - b.fromMs);
     const broken = crowded(charges, limit.windowMs, share);
