@@ -33,8 +33,9 @@ export interface RedisBucketsOptions {
   /** Parts that the buckets are spread over in Redis Cluster. Another number finds none of the old state. */
   readonly shards?: number;
   /**
-   * The most that a take waits for Redis from when it is sent, whatever its deadline; less where the take's
-   * own budget is. What it waits before that, while this process is busy, says nothing about Redis.
+   * The most that a take waits for Redis, whatever its deadline; less where the take's own budget is. It runs
+   * from when the take was asked for; yet most of it is Redis's alone, from when the take is sent: what is waited
+   * before that, while this process is busy, says nothing about Redis.
    */
   readonly budgetMs?: number;
   readonly observe?: (call: RedisCall) => void;
@@ -55,6 +56,9 @@ export interface RedisBuckets extends BucketStore {
 /** Timers of a machine that has time wake within this of their hour. */
 const PUNCTUAL_MS = 2;
 
+/** Of the budget, what Redis has at least from when a take is sent. */
+const REDIS_SHARE = 0.8;
+
 /** The best of so many readings counts. */
 const CLOCK_READINGS = 5;
 
@@ -65,6 +69,8 @@ interface Silence {
 
 interface Waiting {
   readonly request: TakeRequest;
+  /** On the monotonic clock. */
+  readonly askedMs: number;
   readonly callerDeadline: Deadline;
   /** The caller's; once it is sent, the budget's where that is sooner. */
   deadline: Deadline;
@@ -162,7 +168,7 @@ export function createRedisBuckets(
       for (const { node, batch, watch } of unsent) {
         if (node !== silent) continue;
         for (const waiting of batch) {
-          if (budgetOf(waiting.request) > silentMs) continue;
+          if (REDIS_SHARE * budgetOf(waiting.request) > silentMs) continue;
           refuse(waiting, error);
         }
         if (!batch.some(isOpen)) watch.stop();
@@ -180,7 +186,7 @@ export function createRedisBuckets(
 
   /**
    * Until the call has ended, or all of its takes are given up. Answers those to be sent again; a silence:
-   * all are given up, and Redis had the whole budget of each.
+   * all are given up, and Redis had its share of each one's budget.
    */
   async function send(node: string, all: readonly Waiting[]): Promise<readonly Waiting[] | Silence> {
     const sentMs = performance.now();
@@ -188,13 +194,16 @@ export function createRedisBuckets(
     if (batch.length === 0) return [];
     for (const waiting of batch) {
       waiting.sent = true;
-      waiting.deadline = Math.min(waiting.deadline, sentMs + budgetOf(waiting.request));
+      const budget = budgetOf(waiting.request);
+      const untilMs = Math.max(waiting.askedMs + budget, sentMs + REDIS_SHARE * budget);
+      waiting.deadline = Math.min(waiting.deadline, untilMs);
     }
     const watch = failWhenDue(batch);
     const again = await Promise.race([exchange(node, { batch, sentMs }), watch.allFailed]);
     watch.stop();
-    const silentMs = Math.max(...batch.map(({ request }) => budgetOf(request)));
-    return again ?? (performance.now() >= sentMs + silentMs ? { silentMs } : []);
+    const silentMs = performance.now() - sentMs;
+    const hadItsTime = batch.every(({ request }) => silentMs >= REDIS_SHARE * budgetOf(request));
+    return again ?? (hadItsTime ? { silentMs } : []);
   }
 
   /** Settles the batch by the reply, whenever that comes, but for those to be sent again, which it answers. */
@@ -300,6 +309,7 @@ export function createRedisBuckets(
       return new Promise((resolve, reject) => {
         enqueue({
           request,
+          askedMs: performance.now(),
           callerDeadline: deadline,
           deadline,
           resolve,
