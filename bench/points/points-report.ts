@@ -29,9 +29,9 @@ export function pointsTable(rows: readonly PointsRuns[]): string {
       median(runs.map(({ redisCpuUs }) => redisCpuUs)).toFixed(1),
       median(runs.map(({ commandUs }) => commandUs)).toFixed(1),
       median(runs.map(({ commands }) => commands)).toFixed(3),
-      memory.bytesPerBucket.toFixed(0),
+      memory.bytesEach.toFixed(0),
       String(memory.largestBytes),
-      String(memory.buckets),
+      String(memory.entries),
     ]),
   );
 }

@@ -1,14 +1,26 @@
+import { measureLongestHold } from "./longest-hold.ts";
+import type { PointsPart } from "./points-part.ts";
 import type { PointsSubject } from "./points-subject.ts";
 import { startRateLimitPoints } from "./ratelimit-points.ts";
+import { measureRequestIds } from "./request-ids.ts";
 import { startBusySlidingPoints, startTollgatePoints } from "./tollgate-points.ts";
 
-/** Every row of the table, by its name on the command line. */
-export const pointsSubjects: Readonly<Record<string, () => Promise<PointsSubject>>> = {
-  sliding: () => startTollgatePoints({ name: "Tollgate, sliding", shape: "sliding" }),
-  "sliding-busy": () => startBusySlidingPoints({ name: "Tollgate, sliding, the dearest" }),
-  fixed: () => startTollgatePoints({ name: "Tollgate, fixed", shape: "fixed" }),
-  bucket: () => startTollgatePoints({ name: "Tollgate, bucket", shape: "bucket" }),
-  ratelimit: () => startRateLimitPoints({ name: "envoyproxy/ratelimit", pipelineWindow: "0" }),
-  "ratelimit-pipelined": () =>
-    startRateLimitPoints({ name: "envoyproxy/ratelimit, pipelined", pipelineWindow: "150us" }),
+type Measured =
+  /** A row of the table of decisions. */
+  | { readonly start: () => Promise<PointsSubject> }
+  /** A table of its own. */
+  | { readonly measure: () => Promise<PointsPart> };
+
+/** All that is measured, by its name on the command line. */
+export const pointsSubjects: Readonly<Record<string, Measured>> = {
+  sliding: { start: () => startTollgatePoints({ name: "Tollgate, sliding", shape: "sliding" }) },
+  "sliding-busy": { start: () => startBusySlidingPoints({ name: "Tollgate, sliding, the dearest" }) },
+  fixed: { start: () => startTollgatePoints({ name: "Tollgate, fixed", shape: "fixed" }) },
+  bucket: { start: () => startTollgatePoints({ name: "Tollgate, bucket", shape: "bucket" }) },
+  ratelimit: { start: () => startRateLimitPoints({ name: "envoyproxy/ratelimit", pipelineWindow: "0" }) },
+  "ratelimit-pipelined": {
+    start: () => startRateLimitPoints({ name: "envoyproxy/ratelimit, pipelined", pipelineWindow: "150us" }),
+  },
+  "request-ids": { measure: measureRequestIds },
+  "longest-hold": { measure: measureLongestHold },
 };

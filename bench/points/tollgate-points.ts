@@ -1,26 +1,18 @@
-import { Redis } from "ioredis";
 import type { LimitShape } from "../../src/core/policy.ts";
-import type { Charge, TakeRequest } from "../../src/core/ports.ts";
-import { createRedis } from "../../src/redis/connect.ts";
+import type { TakeRequest } from "../../src/core/ports.ts";
+import { SUB_WINDOWS } from "../../src/points/sliding.ts";
 import { createRedisBuckets, type RedisBuckets } from "../../src/redis/redis-buckets.ts";
-import { assembleTakeScript, takeScript } from "../../src/redis/take-script.ts";
-import { startRedis } from "../../test/support/redis.ts";
+import { takeScript } from "../../src/redis/take-script.ts";
 import { closedLoop } from "../load/closed-loop.ts";
+import { startOwnRedis } from "./own-redis.ts";
 import { filledBuckets, inFlight, loadedBuckets, type PointsSubject } from "./points-subject.ts";
+import { createSlidingClock } from "./sliding-clock.ts";
+import { patienceMs, points, takeOf } from "./take-of.ts";
 
-const windowMs = 60_000;
-/** Far more than what is charged: the load must not be refused. */
-const points = 100_000;
 /** Takes that are handed over at once to make buckets. */
 const fillTakes = 2000;
-/** Far more than any take needs: a bench that fails because the machine was busy says nothing. */
-const patienceMs = 60_000;
-const subWindows = 60;
 /** Takes that are in flight as a turn ends may fall into the next one. */
 const fewestInUse = 50;
-const clockKey = "bench-clock";
-/** Far more than a turn lasts. */
-const clockLastsS = 300;
 const commands = ["eval", "evalsha"];
 const admitted = "admitted by store";
 
@@ -30,6 +22,7 @@ export async function startTollgatePoints(options: {
   shape: LimitShape;
 }): Promise<PointsSubject> {
   const { redis, client } = await startOwnRedis();
+  await client.script("LOAD", takeScript.source);
   const store = createRedisBuckets(client, { budgetMs: patienceMs });
   let next = 0;
   return {
@@ -43,7 +36,7 @@ export async function startTollgatePoints(options: {
     },
     warmUp: () => takeOfEach(store, { shape: options.shape, count: loadedBuckets }),
     load: loadOf(async () => {
-      const request = requestOf(options.shape, next++ % loadedBuckets);
+      const request = takeOf(options.shape, { bucket: next++ % loadedBuckets });
       return take(store, request);
     }),
     async stop() {
@@ -59,19 +52,13 @@ export async function startTollgatePoints(options: {
  */
 export async function startBusySlidingPoints(options: { name: string }): Promise<PointsSubject> {
   const { redis, client } = await startOwnRedis();
-  const script = assembleTakeScript(`tonumber(redis.call('GET', '${clockKey}'))`);
-  const store = createRedisBuckets(client, { budgetMs: patienceMs, script });
-  let clockMs = 0;
+  const clock = createSlidingClock(client);
+  const store = createRedisBuckets(client, { budgetMs: patienceMs, script: clock.script });
   let next = 0;
-  async function beginTurn(): Promise<void> {
-    // Redis drops keys by its own clock, so that this one must not fall behind it.
-    clockMs = Math.max(clockMs + windowMs / subWindows, Date.now());
-    await client.set(clockKey, (clockMs * 1000).toFixed(0), "EX", clockLastsS);
-  }
   async function warmUp(): Promise<void> {
     next = 0;
-    for (let turn = 0; turn <= subWindows; turn++) {
-      await beginTurn();
+    for (let turn = 0; turn <= SUB_WINDOWS; turn++) {
+      await clock.beginSubWindow();
       await takeOfEach(store, { shape: "sliding", count: loadedBuckets });
     }
   }
@@ -87,26 +74,14 @@ export async function startBusySlidingPoints(options: { name: string }): Promise
     warmUp,
     load: loadOf(async () => {
       const bucket = next++ % loadedBuckets;
-      if (bucket === 0) await beginTurn();
-      return take(store, requestOf("sliding", bucket), { spent: fewestInUse });
+      if (bucket === 0) await clock.beginSubWindow();
+      return take(store, takeOf("sliding", { bucket }), { spent: fewestInUse });
     }),
     async stop() {
       client.disconnect();
       await redis.stop();
     },
   };
-}
-
-async function startOwnRedis() {
-  const redis = await startRedis();
-  const client = await createRedis(redis.url, {
-    onError: (error) => {
-      throw error;
-    },
-  });
-  if (!(client instanceof Redis)) throw new Error("the bench's Redis is a cluster");
-  await client.script("LOAD", takeScript.source);
-  return { redis, client };
 }
 
 function loadOf(call: () => Promise<string>): PointsSubject["load"] {
@@ -127,7 +102,7 @@ async function takeOfEach(
 ): Promise<void> {
   for (let from = 0; from < count; from += fillTakes) {
     const takes = Array.from({ length: Math.min(fillTakes, count - from) }, (_, index) =>
-      take(store, requestOf(shape, from + index)),
+      take(store, takeOf(shape, { bucket: from + index })),
     );
     const refused = (await Promise.all(takes)).find((status) => status !== admitted);
     if (refused !== undefined) throw new Error(`a bucket could not be made: ${refused}`);
@@ -143,26 +118,4 @@ async function take(
   const { outcome, decidedBy, states } = await store.take(request, performance.now() + patienceMs);
   const counted = points - (states[0]?.remaining ?? points);
   return counted < spent ? `${counted} points counted` : `${outcome} by ${decidedBy}`;
-}
-
-/** Of a key in a workspace of its own. */
-function requestOf(shape: LimitShape, bucket: number): TakeRequest {
-  const charge: Charge = {
-    limit: {
-      name: "points",
-      per: "key",
-      points,
-      descriptor: new Map(),
-      planPoints: new Map(),
-      environments: [],
-      windowMs,
-      shape,
-      blockMs: 0,
-    },
-    points,
-    bucket: `retrac/points/key-${bucket}`,
-    shardBy: `retrac/workspace-${bucket}`,
-    cost: 1,
-  };
-  return { charges: [charge], mode: "enforce", requestId: "", onOutage: "deny" };
 }

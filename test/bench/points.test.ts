@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { longestHoldTable } from "../../bench/points/longest-hold.ts";
 import { pointsTable } from "../../bench/points/points-report.ts";
 import { parseRedisInfo } from "../../bench/points/redis-info.ts";
+import { requestIdsTable } from "../../bench/points/request-ids.ts";
 
 const info = [
   "# Memory",
@@ -47,14 +49,27 @@ test("a row of the table shows the median of its rounds", () => {
   const table = pointsTable([
     {
       name: "sliding",
-      memory: { buckets: 1000, bytesPerBucket: 209.4, largestBytes: 152, faults: [] },
+      memory: { entries: 1000, bytesEach: 209.4, largestBytes: 152, faults: [] },
       runs: [run(9), run(4), run(5)],
     },
   ]);
-  const cells = table
-    .split("\n")
-    .at(-1)
-    ?.split("|")
-    .map((cell) => cell.trim());
-  expect(cells).toEqual(["", "sliding", "5.0", "2.5", "0.016", "209", "152", "1000", ""]);
+  expect(lastRow(table)).toEqual(["", "sliding", "5.0", "2.5", "0.016", "209", "152", "1000", ""]);
 });
+
+test("the bound on request_ids is what a thousand requests a second leave in Redis until they expire", () => {
+  const table = requestIdsTable({ entries: 100_000, bytesEach: 200, largestBytes: 136, faults: [] });
+  // 600 s remembered, and 60 s more for clocks that are set back.
+  expect(lastRow(table)).toEqual(["", "100000", "200", "136", "660", "132", ""]);
+});
+
+test("a row of the longest calls tells how much they did and how long that took", () => {
+  const table = longestHoldTable([
+    { limits: 3, hasRequestId: true, takes: 20, keys: 120, medianUs: 500.4, p99Us: 700, mostUs: 900 },
+  ]);
+  expect(lastRow(table)).toEqual(["", "3", "yes", "20", "120", "500", "700", "900", ""]);
+});
+
+function lastRow(table: string): string[] {
+  const line = table.split("\n").at(-1) ?? "";
+  return line.split("|").map((cell) => cell.trim());
+}
