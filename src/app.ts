@@ -281,7 +281,8 @@ function requireOneShard(set: PolicySet): void {
   throw new TollgateError(
     "failed_precondition",
     `In Redis Cluster the limits of one decision must lie in one shard, and those of ${spanning.join(", ")} do not: ` +
-      "limits per api, and per key where keys name their workspace in the request, cannot stand beside others.",
+      "limits per api, and per key where keys name their workspace in the request, stand beside others only with " +
+      "tag: api in the policy, which keeps the whole api on one node.",
     { reason: "LIMITS_SPAN_SHARDS" },
   );
 }
@@ -348,6 +349,8 @@ async function openRedis(
   // Loaded where it is used: its driver takes a good part of an embedded start.
   const { createRedis, isCluster } = await import("./redis/connect.ts");
   const redis = await createRedis(config.redisUrl, {
+    tls: { ca: config.redisTlsCa, cert: config.redisTlsCert, key: config.redisTlsKey },
+    sentinelUser: { username: config.redisSentinelUser, password: config.redisSentinelPassword },
     onError: (error) => log.warn({ err: error }, "the connection to Redis failed"),
     onReconnect(problem) {
       metrics.onRedisFitness(problem === undefined ? "fit" : "unfit");

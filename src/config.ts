@@ -1,4 +1,4 @@
-import type { AddressRange } from "./core/address-range.ts";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import {
   ConfigError,
   closest,
@@ -21,6 +21,7 @@ import {
   readSecretFile,
   type TcpAddress,
 } from "./config-value.ts";
+import type { AddressRange } from "./core/address-range.ts";
 
 /** The service's configuration, checked. Times are milliseconds. */
 export interface Config {
@@ -33,6 +34,13 @@ export interface Config {
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
   readonly redisUrl: string | undefined;
+  /** Of the authorities that sign Redis's certificates: PEM. */
+  readonly redisTlsCa: string | undefined;
+  /** Of this process, for Redis: PEM. There with its key, or not at all. */
+  readonly redisTlsCert: string | undefined;
+  readonly redisTlsKey: string | undefined;
+  readonly redisSentinelUser: string | undefined;
+  readonly redisSentinelPassword: string | undefined;
   readonly adminToken: string | undefined;
   readonly logLevel: LogLevel;
   readonly maxInFlight: number;
@@ -111,9 +119,45 @@ export const settings = {
     flag: "redis-url",
     placeholder: "<url>",
     description:
-      "Redis or Valkey: redis://host:6379 or rediss://…; not set: points are counted in this process",
+      "Redis or Valkey: redis://host:6379 or rediss://…; redis+sentinel://host:26379,…/master; not set: points are counted in this process",
     fallback: undefined,
     secret: "url",
+  },
+  redisTlsCa: {
+    variable: "REDIS_TLS_CA_FILE",
+    flag: "redis-tls-ca-file",
+    placeholder: "<file>",
+    description: "PEM: who signs the certificates of Redis; not set: the authorities that Node.js knows",
+    fallback: undefined,
+  },
+  redisTlsCert: {
+    variable: "REDIS_TLS_CERT_FILE",
+    flag: "redis-tls-cert-file",
+    placeholder: "<file>",
+    description: "PEM: the certificate that this process shows to Redis",
+    fallback: undefined,
+  },
+  redisTlsKey: {
+    variable: "REDIS_TLS_KEY_FILE",
+    flag: "redis-tls-key-file",
+    placeholder: "<file>",
+    description: "PEM: the key of that certificate",
+    fallback: undefined,
+  },
+  redisSentinelUser: {
+    variable: "REDIS_SENTINEL_USER",
+    flag: "redis-sentinel-user",
+    placeholder: "<name>",
+    description: "the user at the Sentinels; not set: their default user",
+    fallback: undefined,
+  },
+  redisSentinelPassword: {
+    variable: "REDIS_SENTINEL_PASSWORD",
+    flag: "redis-sentinel-password",
+    placeholder: "<password>",
+    description: "the password at the Sentinels, which is not that of Redis",
+    fallback: undefined,
+    secret: "whole",
   },
   adminToken: {
     variable: "TOLLGATE_ADMIN_TOKEN",
@@ -199,6 +243,15 @@ export function readConfig(env: Environment, flags: Flags): Config {
   };
   const need = <T>(setting: Setting, parse: (value: string, source: string) => T) =>
     read(setting, parse) as T;
+  const redisUrl = read(settings.redisUrl, parseRedisUrl);
+  const redisParts = {
+    redisTlsCa: read(settings.redisTlsCa, readCertificate),
+    redisTlsCert: read(settings.redisTlsCert, readCertificate),
+    redisTlsKey: read(settings.redisTlsKey, readPrivateKey),
+    redisSentinelUser: read(settings.redisSentinelUser, asIs),
+    redisSentinelPassword: read(settings.redisSentinelPassword, asIs),
+  };
+  requireRedisParts(redisUrl ?? "", redisParts);
   return {
     listen: need(settings.listen, parseListen),
     metricsListen: need(settings.metricsListen, (value, source) =>
@@ -210,7 +263,8 @@ export function readConfig(env: Environment, flags: Flags): Config {
       settings.databaseUrl,
       parseUrl(["postgres", "postgresql"], "postgres://user@host:5432/name"),
     ),
-    redisUrl: read(settings.redisUrl, parseUrl(["redis", "rediss"], "redis://host:6379")),
+    redisUrl,
+    ...redisParts,
     adminToken: read(settings.adminToken, parseAdminToken),
     logLevel: need(settings.logLevel, parseLogLevel),
     maxInFlight: need(settings.maxInFlight, parseInteger(1, 1_000_000)),
@@ -222,6 +276,60 @@ export function readConfig(env: Environment, flags: Flags): Config {
     trustedProxies: need(settings.trustedProxies, parseAddressRanges),
     rateLimitHeaders: need(settings.rateLimitHeaders, parseWord(rateLimitHeaders)),
   };
+}
+
+/** With Sentinels the scheme differs by a word, and is checked without it; the rest when it is connected to. */
+function parseRedisUrl(value: string, source: string): string {
+  parseUrl(["redis", "rediss"], "redis://host:6379")(value.replace(/^(rediss?)\+sentinel:/, "$1:"), source);
+  return value;
+}
+
+/** Of a file with several the first is looked at. */
+function readCertificate(path: string, source: string): string {
+  const pem = readSecretFile(path, source);
+  try {
+    void new X509Certificate(pem);
+  } catch {
+    throw new ConfigError(`${source}: the file ${path} holds no certificate in PEM`);
+  }
+  return pem;
+}
+
+function readPrivateKey(path: string, source: string): string {
+  const pem = readSecretFile(path, source);
+  try {
+    createPrivateKey(pem);
+  } catch {
+    throw new ConfigError(`${source}: the file ${path} holds no private key in PEM, without a passphrase`);
+  }
+  return pem;
+}
+
+type RedisParts = Pick<
+  Config,
+  "redisTlsCa" | "redisTlsCert" | "redisTlsKey" | "redisSentinelUser" | "redisSentinelPassword"
+>;
+
+/** What the URL has no use for is a mistake: who gives certificates believes that there is TLS. */
+function requireRedisParts(url: string, parts: RedisParts): void {
+  for (const name of ["redisTlsCa", "redisTlsCert", "redisTlsKey"] as const) {
+    if (parts[name] === undefined || /^rediss[:+]/.test(url)) continue;
+    throw new ConfigError(
+      `${settings[name].variable} is set, and REDIS_URL does not ask for TLS: it must begin with rediss`,
+    );
+  }
+  if ((parts.redisTlsCert === undefined) !== (parts.redisTlsKey === undefined)) {
+    throw new ConfigError("REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together: set both, or neither");
+  }
+  for (const name of ["redisSentinelUser", "redisSentinelPassword"] as const) {
+    if (parts[name] === undefined || url.includes("+sentinel://")) continue;
+    throw new ConfigError(
+      `${settings[name].variable} is set, and REDIS_URL names no Sentinels: redis+sentinel://host:26379/master`,
+    );
+  }
+  if (parts.redisSentinelUser !== undefined && parts.redisSentinelPassword === undefined) {
+    throw new ConfigError("REDIS_SENTINEL_USER is set without REDIS_SENTINEL_PASSWORD");
+  }
 }
 
 /** One line for each TOLLGATE_ variable that nothing reads. */

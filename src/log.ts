@@ -12,6 +12,8 @@ const SECRET_FIELDS = [
   "adminToken",
   "databaseUrl",
   "redisUrl",
+  "redisTlsKey",
+  "redisSentinelPassword",
 ];
 
 /**

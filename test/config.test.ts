@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import {
   exposureWarning,
   type Flags,
   readConfig,
+  type Setting,
   settings,
   unknownVariables,
   variablesOf,
@@ -31,6 +33,11 @@ test("without any setting the service is embedded, on loopback, with the documen
     dataDir: ".tollgate",
     databaseUrl: undefined,
     redisUrl: undefined,
+    redisTlsCa: undefined,
+    redisTlsCert: undefined,
+    redisTlsKey: undefined,
+    redisSentinelUser: undefined,
+    redisSentinelPassword: undefined,
     adminToken: undefined,
     logLevel: "info",
     maxInFlight: 10_000,
@@ -48,6 +55,24 @@ test("without any setting the service is embedded, on loopback, with the documen
 });
 
 const token = "0123456789abcdef0123456789abcdef";
+
+const sentinels = "rediss+sentinel://u:p@h1:26379,[::1]:1,h3/name/2";
+const pem = makePem();
+const tls = {
+  REDIS_TLS_CA_FILE: file("ca.pem", `${pem.cert}\n`),
+  REDIS_TLS_CERT_FILE: file("cert.pem", pem.cert),
+  REDIS_TLS_KEY_FILE: file("key.pem", pem.key),
+};
+
+/** A key, and a certificate that it has signed itself. */
+function makePem(): { cert: string; key: string } {
+  const [cert, key] = [join(folder, "made-cert.pem"), join(folder, "made-key.pem")];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  execFileSync("openssl", ["req", "-x509", ...kind, "-subj", "/CN=x", "-keyout", key, "-out", cert], {
+    stdio: "ignore",
+  });
+  return { cert: readFileSync(cert, "utf8").trim(), key: readFileSync(key, "utf8").trim() };
+}
 
 test.each<[setting: string, env: Environment, flags: Flags, expected: object]>([
   [
@@ -85,6 +110,30 @@ test.each<[setting: string, env: Environment, flags: Flags, expected: object]>([
   ],
   ["Postgres", { DATABASE_URL: "postgresql://u:p@h/db" }, {}, { databaseUrl: "postgresql://u:p@h/db" }],
   ["Redis with TLS", { REDIS_URL: "rediss://:p@h:1" }, {}, { redisUrl: "rediss://:p@h:1" }],
+  [
+    "Sentinels, and their own user",
+    { REDIS_URL: sentinels, REDIS_SENTINEL_USER: "watcher", REDIS_SENTINEL_PASSWORD: "word" },
+    {},
+    { redisUrl: sentinels, redisSentinelUser: "watcher", redisSentinelPassword: "word" },
+  ],
+  [
+    "the Sentinels' password from a file",
+    { REDIS_URL: sentinels, REDIS_SENTINEL_PASSWORD_FILE: file("word", "word\n") },
+    {},
+    { redisSentinelUser: undefined, redisSentinelPassword: "word" },
+  ],
+  [
+    "certificates for Redis",
+    { REDIS_URL: "rediss://h", ...tls },
+    {},
+    { redisTlsCa: pem.cert, redisTlsCert: pem.cert, redisTlsKey: pem.key },
+  ],
+  [
+    "a certificate's file as a flag, for Sentinels",
+    { REDIS_URL: sentinels },
+    { "redis-tls-ca-file": tls.REDIS_TLS_CA_FILE },
+    { redisTlsCa: pem.cert, redisTlsCert: undefined },
+  ],
   [
     "a URL without a password as a flag",
     {},
@@ -124,6 +173,55 @@ test.each<[what: string, env: Environment, flags: Flags, message: RegExp]>([
     { DATABASE_URL: "mysql://h/db" },
     {},
     /^DATABASE_URL is "mysql:\/\/h\/db": .*postgres:\/\//,
+  ],
+  ["a scheme that is none", { REDIS_URL: "redis-sentinel://h" }, {}, /^REDIS_URL is "redis-sentinel:/],
+  [
+    "a certificate where there is no TLS",
+    { REDIS_URL: "redis://h", REDIS_TLS_CA_FILE: tls.REDIS_TLS_CA_FILE },
+    {},
+    /^REDIS_TLS_CA_FILE is set, and REDIS_URL does not ask for TLS: it must begin with rediss$/,
+  ],
+  [
+    "a certificate without Redis",
+    { REDIS_TLS_CA_FILE: tls.REDIS_TLS_CA_FILE },
+    {},
+    /^REDIS_TLS_CA_FILE is set, and REDIS_URL does not ask for TLS/,
+  ],
+  [
+    "a certificate without its key",
+    { REDIS_URL: "rediss://h", REDIS_TLS_CERT_FILE: tls.REDIS_TLS_CERT_FILE },
+    {},
+    /^REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together/,
+  ],
+  [
+    "a key where a certificate belongs",
+    { REDIS_URL: "rediss://h", REDIS_TLS_CA_FILE: tls.REDIS_TLS_KEY_FILE },
+    {},
+    /^REDIS_TLS_CA_FILE: the file .* holds no certificate in PEM$/,
+  ],
+  [
+    "a certificate where its key belongs",
+    { REDIS_URL: "rediss://h", REDIS_TLS_KEY_FILE: tls.REDIS_TLS_CERT_FILE },
+    {},
+    /^REDIS_TLS_KEY_FILE: the file .* holds no private key in PEM/,
+  ],
+  [
+    "a certificate's file that is missing",
+    {},
+    { "redis-url": "rediss://h", "redis-tls-ca-file": "/nonexistent/ca" },
+    /^--redis-tls-ca-file: cannot read the file \/nonexistent\/ca: it does not exist/,
+  ],
+  [
+    "the Sentinels' password without Sentinels",
+    { REDIS_URL: "redis://h", REDIS_SENTINEL_PASSWORD: "s3cret" },
+    {},
+    /^REDIS_SENTINEL_PASSWORD is set, and REDIS_URL names no Sentinels(?!.*s3cret)/,
+  ],
+  [
+    "the Sentinels' user without a password",
+    { REDIS_URL: sentinels, REDIS_SENTINEL_USER: "watcher" },
+    {},
+    /^REDIS_SENTINEL_USER is set without REDIS_SENTINEL_PASSWORD/,
   ],
   ["a URL without a host", { REDIS_URL: "redis://" }, {}, /^REDIS_URL is "redis:\/\/"/],
   [
@@ -200,6 +298,7 @@ describe("passwords", () => {
     ["postgres://host/db?password=s3cret", "postgres://host/db"],
     ["redis://:s3cret@host:6379/1", "redis://:***@host:6379/1"],
     ["postgres://user@host/db", "postgres://user@host/db"],
+    ["redis+sentinel://u:s3cret@a:1,b:2/name/1", "redis+sentinel://u:***@a:1,b:2/name/1"],
   ])("are left out of what is shown of %s", (url, shown) => {
     expect(withoutPassword(url)).toBe(shown);
   });
@@ -251,17 +350,20 @@ describe("warnings", () => {
   });
 });
 
+/** It has no flag that takes it as it is. */
+function isWholeSecret(setting: Setting): boolean {
+  return setting.secret === "whole";
+}
+
 test("docs/configuration.md has every variable, flag and default, and no others", () => {
   const page = readFileSync(inRepository("docs", "configuration.md"), "utf8");
-  const documented = new Set(page.match(/`(TOLLGATE_[A-Z_]+|DATABASE_URL\w*|REDIS_URL\w*|LOG_LEVEL)`/g));
+  const documented = new Set(page.match(/`(TOLLGATE_[A-Z_]+|DATABASE_URL\w*|REDIS_\w+|LOG_LEVEL)`/g));
   const client = ["TOLLGATE_URL", "TOLLGATE_TOKEN", "TOLLGATE_TOKEN_FILE", "TOLLGATE_KEY"];
   const all = [...Object.values(settings).flatMap(variablesOf), ...client];
   expect([...documented].sort()).toEqual(all.map((name) => `\`${name}\``).sort());
   for (const setting of Object.values(settings)) {
     const row = page.split("\n").find((line) => line.startsWith(`| \`${setting.variable}\``));
-    expect(row, setting.variable).toContain(
-      `\`--${setting.flag}${setting.flag === "admin-token" ? "-file" : ""}`,
-    );
+    expect(row, setting.variable).toContain(`\`--${setting.flag}${isWholeSecret(setting) ? "-file" : ""}`);
     expect(row, setting.variable).toContain(
       `| ${setting.fallback === undefined ? "none" : `\`${setting.fallback}\``} |`,
     );

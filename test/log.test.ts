@@ -38,6 +38,8 @@ test.each([
   "adminToken",
   "databaseUrl",
   "redisUrl",
+  "redisTlsKey",
+  "redisSentinelPassword",
 ])("a field named %s is never written, up to three levels deep", (name) => {
   const { log, text } = capture();
   log.info({ [name]: "hush-hush", a: { [name]: "hush-hush", b: { [name]: "hush-hush" } } }, "x");

@@ -1,6 +1,13 @@
 import { Cluster, Redis } from "ioredis";
 import { TollgateError } from "../core/errors.ts";
+import { readInfo, type Unfitness, unfitness } from "./fitness.ts";
 import { plainError } from "./plain-error.ts";
+import { reconnectDelayMs } from "./reconnect-delay.ts";
+import { type HostPort, parseRedisUrl, type RedisAddress, type RedisUser } from "./redis-url.ts";
+import { type ClientOptions, createSentinelClient } from "./sentinel-client.ts";
+import { createSentinels } from "./sentinels.ts";
+import { startError } from "./start-error.ts";
+import { type RedisTls, tlsOptions } from "./tls-options.ts";
 
 export interface CreateRedisOptions {
   /** Told of each fault of the connection from then on; it mends itself. Never holds the password. */
@@ -12,69 +19,120 @@ export interface CreateRedisOptions {
   readonly onReconnect?: (problem: string | undefined) => void;
   /** The most that the start waits for the server to answer, and then for all nodes of a cluster. */
   readonly connectTimeoutMs?: number;
+  /** For `rediss`. Without: the authorities that Node.js knows, and no certificate of our own. */
+  readonly tls?: RedisTls;
+  /** Whom the Sentinels know us as; the URL's user is that of Redis. Without: nobody. */
+  readonly sentinelUser?: RedisUser;
 }
 
 /**
- * Connects to the Redis or Valkey of `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS,
- * and finds out whether it is fit to keep points: version 6.2 or later, writable, never evicting. A
- * server in cluster mode answers a Cluster client for all of its nodes. Throws TollgateError
- * `invalid_argument` for a bad URL, `unavailable` REDIS_UNREACHABLE, or `failed_precondition` REDIS_REFUSED
- * (it asks for another password) or REDIS_UNFIT; each names REDIS_URL and what is wrong, without the password.
+ * Connects to the Redis or Valkey of a URL (see `parseRedisUrl`), and finds out whether it is fit to keep
+ * points: version 6.2 or later, writable, never evicting, and its user may run what we need. A server in
+ * cluster mode answers a Cluster client for all of its nodes; with Sentinels the client follows their
+ * master. Throws TollgateError `invalid_argument` for a bad URL, `unavailable` REDIS_UNREACHABLE, or
+ * `failed_precondition` REDIS_REFUSED (it asks for another password, certificate or right) or REDIS_UNFIT;
+ * each names REDIS_URL and what is wrong, without the password.
  */
-export async function createRedis(
-  url: string,
-  { onError, onReconnect = () => {}, connectTimeoutMs = 5000 }: CreateRedisOptions,
-): Promise<Redis | Cluster> {
-  const { shown, host, port, db, credentials } = parseUrl(url);
-  const options = { ...connectionOptions, ...credentials, connectTimeout: connectTimeoutMs };
+export async function createRedis(url: string, wanted: CreateRedisOptions): Promise<Redis | Cluster> {
+  const { onError, onReconnect = () => {}, connectTimeoutMs = 5000 } = wanted;
+  const address = parseRedisUrl(url);
+  const { shown, db } = address;
+  const options = { ...connectionOptions, ...address.user, connectTimeout: connectTimeoutMs };
   const faults: Error[] = [];
-  const redis = new Redis({
-    ...options,
-    host,
-    port,
-    db,
-    enableOfflineQueue: false,
-    retryStrategy: reconnectDelayMs,
-    lazyConnect: true,
-  });
-  redis.on("error", (error: Error) => faults.push(plainError(error)));
+  const redis = createClient(address, { options, wanted });
+  redis.on("error", (error: Error) => faults.push(error));
   try {
-    const info = await within(connectTimeoutMs, firstInfo(redis, db));
-    requireFit(info, shown);
+    const info = await within(connectTimeoutMs, fitInfo(redis, { db, shown }));
     redis.removeAllListeners("error");
     if (info.get("cluster_enabled") !== "1") {
       redis.on("error", (error: Error) => onError(plainError(error)));
       redis.on("ready", () => void tellProblem(redis, onReconnect));
       return redis;
     }
+    if (address.masterName !== undefined)
+      throw unfit({ reason: "REDIS_UNFIT", problem: CLUSTER_BEHIND_SENTINELS }, shown);
   } catch (error) {
     redis.disconnect();
-    throw error instanceof TollgateError ? error : startError(faults[0] ?? plainError(error), shown);
+    throw error instanceof TollgateError ? error : startError(faults[0] ?? error, shown);
   }
   redis.disconnect();
-  const cluster = new Cluster([{ host, port }], {
-    redisOptions: options,
+  const cluster = new Cluster([...address.hosts], {
+    redisOptions: address.tls ? { ...options, tls: tlsOptions(wanted.tls ?? {}) } : options,
+    // Certificates name hosts as the URL and the cluster do: an address that was looked up is not in them.
+    ...(address.tls ? { dnsLookup: (host, done) => done(null, host) } : {}),
     lazyConnect: true,
     enableOfflineQueue: false,
     // Any delay here sends a call again whose reply was lost, and so charges twice.
     retryDelayOnFailover: 0,
+    // Takes do not wait for a cluster that is down.
+    retryDelayOnClusterDown: 0,
+    // Within a take's budget: a slot's last keys may move meanwhile.
+    retryDelayOnTryAgain: 5,
+    slotsRefreshInterval: SLOTS_REFRESH_MS,
     clusterRetryStrategy: reconnectDelayMs,
     scaleReads: "master",
   });
+  cluster.on("+node", tameNode);
   await connectCluster(cluster, { shown, onError, connectTimeoutMs });
   watchNodes(cluster, onReconnect);
   return cluster;
+}
+
+/** So that a master that fell silent, and so never says MOVED, is left soon after another took its place. */
+const SLOTS_REFRESH_MS = 1000;
+
+/**
+ * Two things that the driver does with a node by itself:
+ * - READONLY to replicas. While it is connected to no master it asks any node, and a replica that was told so runs
+ *   the script on what it knows, which is old; otherwise it names its master.
+ * - ASKING before a call that a moving slot has it repeat, without looking at the answer: a rejection that nobody
+ *   handles ends this process. The call itself fails, too.
+ */
+function tameNode(node: Redis): void {
+  node.readonly = () => Promise.resolve("OK");
+  const asking = node.asking.bind(node);
+  node.asking = () => asking().catch(() => "OK");
+}
+
+/** Of the one server, or of the master that the Sentinels name. */
+function createClient(
+  { hosts, masterName, db, tls: isTls }: RedisAddress,
+  { options, wanted }: { options: ClientOptions; wanted: CreateRedisOptions },
+): Redis {
+  const tls = isTls ? (wanted.tls ?? {}) : undefined;
+  const ownOptions = {
+    ...options,
+    db,
+    enableOfflineQueue: false,
+    retryStrategy: reconnectDelayMs,
+    lazyConnect: true,
+  };
+  if (masterName !== undefined) {
+    const sentinels = createSentinels({ hosts, masterName, user: wanted.sentinelUser ?? {}, tls });
+    return createSentinelClient({ sentinels, tls, options: ownOptions });
+  }
+  const [{ host, port }] = hosts as [HostPort];
+  return new Redis({
+    ...ownOptions,
+    host,
+    port,
+    ...(tls === undefined ? {} : { tls: tlsOptions(tls, host) }),
+  });
 }
 
 export function isCluster(redis: Redis | Cluster): redis is Cluster {
   return redis instanceof Cluster;
 }
 
-async function firstInfo(redis: Redis, db: number): Promise<ReadonlyMap<string, string>> {
+/** Connects; answers the INFO of a server that is fit. */
+async function fitInfo(
+  redis: Redis,
+  { db, shown }: { db: number; shown: string },
+): Promise<ReadonlyMap<string, string>> {
   await redis.connect();
   // The driver stays on database 0, and only logs it, when it cannot select another.
   if (db !== 0) await redis.select(db);
-  return parseInfo(await redis.info());
+  return requireFit(redis, shown);
 }
 
 async function connectCluster(
@@ -85,19 +143,25 @@ async function connectCluster(
     connectTimeoutMs,
   }: { shown: string; onError: (error: Error) => void; connectTimeoutMs: number },
 ): Promise<void> {
+  // The driver's own error says no more than that all nodes failed.
+  let fault: Error | undefined;
+  cluster.on("node error", (error: Error) => {
+    fault = error;
+  });
   cluster.on("error", (error: Error) => onError(plainError(error)));
   try {
     // The driver looks for nodes that do not answer for ever.
     await within(connectTimeoutMs, connectNodes(cluster, shown));
   } catch (error) {
     cluster.disconnect();
-    throw error instanceof TollgateError ? error : startError(plainError(error), shown);
+    throw error instanceof TollgateError ? error : startError(fault ?? error, shown);
   }
+  cluster.removeAllListeners("node error");
 }
 
 async function connectNodes(cluster: Cluster, shown: string): Promise<void> {
   await cluster.connect();
-  for (const node of cluster.nodes("master")) requireFit(parseInfo(await node.info()), shown);
+  for (const node of cluster.nodes("master")) await requireFit(node, shown);
 }
 
 function watchNodes(cluster: Cluster, onReconnect: (problem: string | undefined) => void): void {
@@ -118,8 +182,23 @@ function watchNodes(cluster: Cluster, onReconnect: (problem: string | undefined)
 
 /** Tells nothing when the connection ends before the server answers: it is asked when that stands again. */
 async function tellProblem(redis: Redis, tell: (problem: string | undefined) => void): Promise<void> {
-  const info = await redis.info().catch(() => undefined);
-  if (info !== undefined) tell(unfitness(parseInfo(info)));
+  try {
+    tell((await unfitness(redis, await readInfo(redis)))?.problem);
+  } catch (error) {
+    const { message } = plainError(error);
+    if (message.startsWith("NOPERM")) tell(message);
+  }
+}
+
+async function requireFit(redis: Redis, shown: string): Promise<ReadonlyMap<string, string>> {
+  const info = await readInfo(redis);
+  const found = await unfitness(redis, info);
+  if (found !== undefined) throw unfit(found, shown);
+  return info;
+}
+
+function unfit({ reason, problem }: Unfitness, shown: string): TollgateError {
+  return new TollgateError("failed_precondition", `REDIS_URL (${shown}): ${problem}`, { reason });
 }
 
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
@@ -144,101 +223,11 @@ const connectionOptions = {
   commandTimeout: 30_000,
   // A connection that says nothing for so long while it owes a reply is dead: its peer may be gone.
   socketTimeout: 10_000,
-  // After a failover the old primary is a replica.
-  reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+  // After a failover the old primary is a replica. Redis 6.2 puts the script before the word.
+  reconnectOnError: ({ message }: Error) => /^READONLY |-READONLY /.test(message),
   protocol: 2,
   clientInfoTag: "tollgate",
 } as const;
 
-interface RedisAddress {
-  /** The URL without user and password. */
-  readonly shown: string;
-  readonly host: string;
-  readonly port: number;
-  readonly db: number;
-  readonly credentials: { username?: string; password?: string; tls?: object };
-}
-
-function parseUrl(text: string): RedisAddress {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["redis:", "rediss:"].includes(url.protocol) || url.hostname === "") {
-    throw badUrl("it is not of the form redis://[user:password@]host[:port][/database] (rediss:// for TLS)");
-  }
-  const database = url.pathname.replace(/^\//, "");
-  if (!/^\d{0,6}$/.test(database)) throw badUrl("what follows the host is not the number of a database");
-  if (url.search !== "" || url.hash !== "") throw badUrl("nothing may follow the database");
-  return {
-    shown: `${url.protocol}//${url.host}${url.pathname}`,
-    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: url.port === "" ? 6379 : Number(url.port),
-    db: Number(database),
-    credentials: {
-      ...(url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
-      ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
-      ...(url.protocol === "rediss:" ? { tls: {} } : {}),
-    },
-  };
-}
-
-function badUrl(problem: string): TollgateError {
-  return new TollgateError("invalid_argument", `REDIS_URL: ${problem}.`, { reason: "REDIS_URL_INVALID" });
-}
-
-/**
- * 50 ms, doubled each time up to half a second, so that points are exact again within a second of Redis's return;
- * a part at random, so that replicas do not come back all at once.
- */
-function reconnectDelayMs(attempt: number): number {
-  return Math.min(50 * 2 ** (attempt - 1), 500) * (0.75 + Math.random() / 4);
-}
-
-/** Redis's own word follows: it tells a wrong password from a missing one, and never repeats it. */
-function startError(cause: Error, shown: string): TollgateError {
-  const [problem, reason] = startProblem(cause.message);
-  const code = reason === "REDIS_REFUSED" ? "failed_precondition" : "unavailable";
-  return new TollgateError(code, `REDIS_URL (${shown}): ${problem} (${cause.message})`, { reason, cause });
-}
-
-function startProblem(message: string): readonly [problem: string, reason: string] {
-  if (message.startsWith("NOAUTH")) {
-    return ["Redis asks for a password; write it into the URL: redis://:password@host:port", "REDIS_REFUSED"];
-  }
-  if (/^(WRONGPASS|ERR (AUTH|invalid password))/.test(message)) {
-    return ["Redis takes another user or password than the URL has", "REDIS_REFUSED"];
-  }
-  if (/^(NOPERM|ERR (invalid DB index|DB index))/.test(message)) {
-    return ["Redis does not allow what Tollgate needs", "REDIS_REFUSED"];
-  }
-  return ["Redis cannot be reached", "REDIS_UNREACHABLE"];
-}
-
-function parseInfo(info: string): ReadonlyMap<string, string> {
-  return new Map(
-    info
-      .split("\r\n")
-      .filter((line) => line.includes(":"))
-      .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]),
-  );
-}
-
-function requireFit(info: ReadonlyMap<string, string>, shown: string): void {
-  const problem = unfitness(info);
-  if (problem === undefined) return;
-  throw new TollgateError("failed_precondition", `REDIS_URL (${shown}): ${problem}`, {
-    reason: "REDIS_UNFIT",
-  });
-}
-
-function unfitness(info: ReadonlyMap<string, string>): string | undefined {
-  const version = info.get("redis_version") ?? "";
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (!(major > 6 || (major === 6 && minor >= 2))) {
-    return `Redis 6.2 or later, or Valkey, is needed; this is ${version === "" ? "unknown" : version}.`;
-  }
-  if (info.get("role") === "slave") return "this is a read-only replica; name the primary.";
-  const policy = info.get("maxmemory_policy");
-  if (policy !== "noeviction") {
-    return `its maxmemory-policy is ${policy ?? "unknown"}, so that it may drop points; set it to noeviction.`;
-  }
-  return undefined;
-}
+const CLUSTER_BEHIND_SENTINELS =
+  "the master is in cluster mode, which has no Sentinels; name one of its nodes with redis://host:port.";

@@ -2,8 +2,6 @@ import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TollgateError } from "../../src/core/errors.ts";
 import { createRedis } from "../../src/redis/connect.ts";
-import { createRedisBuckets } from "../../src/redis/redis-buckets.ts";
-import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { freePort } from "../support/free-port.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
@@ -48,22 +46,6 @@ describe("a server that asks for a password", () => {
       ).not.toContain("battery-staple");
       expect(Object.keys(error.cause as Error)).toEqual([]);
     }
-  });
-
-  test("serves a user who may use no more than the commands and keys that are documented", async () => {
-    const admin = (await createRedis(withPassword("correct-horse"), { onError })) as Redis;
-    const commands = ["evalsha", "eval", "time", "mget", "exists", "set", "setrange", "info", "select"];
-    const rights = ["~tg:*", "-@all", ...commands.map((command) => `+${command}`)];
-    await admin.acl("SETUSER", "tollgate", "on", ">secret/1", ...rights);
-    const redis = await createRedis(`redis://tollgate:secret%2F1@127.0.0.1:${server.port}/3`, { onError });
-    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
-    const charge = chargeOf({ points: 3 });
-    for (const remaining of [2, 1]) {
-      const answer = await store.take(takeOf(charge, { requestId: `r${remaining}` }), inTime());
-      expect(answer.states).toMatchObject([{ remaining }]);
-    }
-    redis.disconnect();
-    admin.disconnect();
   });
 });
 
@@ -144,6 +126,16 @@ describe("the start is refused", () => {
     "redis://127.0.0.1/points",
     "redis://:hidden@127.0.0.1/0?enableOfflineQueue=true",
     "redis://:hidden@127.0.0.1:port",
+    "redis://:hidden@127.0.0.1:70000",
+    "redis://:hidden@127.0.0.1:0",
+    "redis://:hidden%@127.0.0.1",
+    "redis://:hidden@one,two",
+    "redis+sentinel://:hidden@one:1,two:2",
+    "redis+sentinel://:hidden@one:1,two:2/",
+    "redis+sentinel://:hidden@one:1,,two:2/mymaster",
+    "redis+sentinel://:hidden@one:1,two:2/mymaster/points",
+    "redis+sentinel://:hidden@one:1,two:2/mymaster?db=1",
+    "redis-sentinel://:hidden@one/mymaster",
   ]) {
     test(`for the URL ${JSON.stringify(url)}`, async () => {
       const error = await refusal(url);

