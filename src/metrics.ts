@@ -70,6 +70,12 @@ export function createMetrics(): Metrics {
     labelNames: ["api", "limit"] as const,
     registers,
   });
+  const shadowRefusals = new Counter({
+    name: "tollgate_points_shadow_refusals_total",
+    help: "Admitted decisions that a limit in shadow would have refused, by api and limit.",
+    labelNames: ["api", "limit"] as const,
+    registers,
+  });
   const undecided = new Counter({
     name: "tollgate_gateway_undecided_total",
     help: "Requests of gateways that were refused because they could not be decided, by the error's reason.",
@@ -139,6 +145,7 @@ export function createMetrics(): Metrics {
     rateLimitDecisions.labels({ api, reason, degraded, shadow_reason }),
   );
   const nearLimitOf = bindOnce((api, limit) => nearLimit.labels({ api, limit }));
+  const shadowRefusalOf = bindOnce((api, limit) => shadowRefusals.labels({ api, limit }));
   const callOf = bindOnce((method, code) => calls.labels({ method, code }));
   const storeCallOf = bindOnce((store, operation, outcome) =>
     storeCalls.labels({ store, operation, outcome }),
@@ -149,12 +156,14 @@ export function createMetrics(): Metrics {
   let warnAt: ReadonlyMap<string, ReadonlyMap<string, number | undefined>> = new Map();
 
   /** A share of the points that this process counted by itself says nothing about the limit. */
-  function countNearLimits(
-    decision: Pick<Decision, "api" | "reason" | "shadowReason" | "degraded" | "limits">,
-  ) {
-    const { api, reason, shadowReason, degraded, limits } = decision;
-    if (reason !== undefined || shadowReason !== undefined || degraded.includes("points_local")) return;
-    for (const { limitName, limit, remaining } of limits) {
+  function countLimits(decision: Pick<Decision, "api" | "reason" | "isOverruled" | "degraded" | "limits">) {
+    const { api, reason, isOverruled, degraded, limits } = decision;
+    if (reason !== undefined || isOverruled || degraded.includes("points_local")) return;
+    for (const { limitName, limit, remaining, shadow } of limits) {
+      if (shadow?.reason !== undefined) {
+        shadowRefusalOf(api, limitName).inc();
+        continue;
+      }
       const share = warnAt.get(api)?.get(limitName);
       if (share !== undefined && (limit - remaining) / limit >= share) nearLimitOf(api, limitName).inc();
     }
@@ -165,12 +174,12 @@ export function createMetrics(): Metrics {
     onDecision(decision) {
       const { api, reason, degraded, shadowReason } = decision;
       decisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
-      countNearLimits(decision);
+      countLimits(decision);
     },
     onRateLimitDecision(decision) {
       const { api, reason, degraded, shadowReason } = decision;
       rateLimitDecisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
-      countNearLimits(decision);
+      countLimits(decision);
     },
     onUndecided(reason) {
       undecided.inc({ reason });

@@ -2,7 +2,7 @@ import { get } from "node:http";
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import type { Decision } from "../src/core/decision.ts";
+import type { Decision, PointsState } from "../src/core/decision.ts";
 import { createMetrics, createMetricsListener } from "../src/metrics.ts";
 
 const decision: Decision = {
@@ -17,9 +17,17 @@ const decision: Decision = {
   degraded: [],
   requiredScopes: [],
   isShadow: false,
+  isOverruled: false,
   shadowReason: undefined,
   steps: [],
 };
+
+function stateOf(change: Partial<PointsState>): PointsState {
+  return {
+    ...{ limitName: "points", limit: 100, cost: 1, remaining: 0 },
+    ...{ windowSeconds: 60, resetMs: 0, blockedMs: 0, ...change },
+  };
+}
 
 async function sample(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
   const text = await metrics.registry.metrics();
@@ -45,10 +53,7 @@ test("what is admitted near a limit is counted, from the policy's share on", asy
   const metrics = createMetrics();
   const limits = [{ name: "points", warnAt: 0.55 }, { name: "quiet" }, { name: "all", warnAt: 1 }];
   metrics.onPolicies([{ api: "retrac", digest: "d", limits }]);
-  const left = (limitName: string, remaining: number) => ({
-    ...{ limitName, limit: 100, cost: 1, remaining },
-    ...{ windowSeconds: 60, resetMs: 0, blockedMs: 0 },
-  });
+  const left = (limitName: string, remaining: number) => stateOf({ limitName, remaining });
   const decide = (change: Partial<Decision>) => metrics.onDecision({ ...decision, ...change });
   decide({ limits: [left("points", 46), left("quiet", 0), left("all", 1)] });
   expect((await sample(metrics)).filter((line) => line.includes("near_limit"))).toEqual([]);
@@ -56,13 +61,37 @@ test("what is admitted near a limit is counted, from the policy's share on", asy
   decide({ limits: [left("points", 0), left("all", 0)] });
   metrics.onRateLimitDecision({ ...decision, limits: [left("points", 3)], descriptors: [] });
   decide({ limits: [left("points", 0)], allowed: false, reason: "POINTS_EXCEEDED" });
-  decide({ limits: [left("points", 0)], shadowReason: "POINTS_EXCEEDED" });
+  decide({ limits: [left("points", 0)], isOverruled: true, shadowReason: "POINTS_EXCEEDED" });
   decide({ limits: [left("points", 0)], degraded: ["points_local"] });
   decide({ limits: [left("points", 0)], api: "retool" });
   expect((await sample(metrics)).filter((line) => line.includes("near_limit"))).toEqual([
     'tollgate_points_near_limit_total{api="retrac",limit="points"} 3',
     'tollgate_points_near_limit_total{api="retrac",limit="all"} 1',
   ]);
+});
+
+test("what a limit in shadow would refuse is counted by its name, and does not hide who comes near the others", async () => {
+  const metrics = createMetrics();
+  const limits = [
+    { name: "points", warnAt: 0.9 },
+    { name: "new", warnAt: 0.9 },
+  ];
+  metrics.onPolicies([{ api: "retrac", digest: "d", limits }]);
+  const near = stateOf({ limitName: "points", remaining: 5 });
+  const full = stateOf({ limitName: "new", remaining: 0, shadow: { reason: "POINTS_EXCEEDED" } });
+  const close = stateOf({ limitName: "new", remaining: 1, shadow: { reason: undefined } });
+  metrics.onDecision({ ...decision, limits: [near, full], shadowReason: "POINTS_EXCEEDED" });
+  metrics.onDecision({ ...decision, limits: [near, close] });
+  metrics.onRateLimitDecision({ ...decision, limits: [full], shadowReason: "BLOCKED", descriptors: [] });
+  metrics.onDecision({ ...decision, limits: [full], allowed: false, reason: "POINTS_EXCEEDED" });
+  expect((await sample(metrics)).filter((line) => /^tollgate_points_(near|shadow)/.test(line))).toEqual([
+    'tollgate_points_near_limit_total{api="retrac",limit="points"} 2',
+    'tollgate_points_near_limit_total{api="retrac",limit="new"} 1',
+    'tollgate_points_shadow_refusals_total{api="retrac",limit="new"} 2',
+  ]);
+  expect(await sample(metrics)).toContain(
+    'tollgate_decisions_total{api="retrac",reason="ALLOWED",degraded="",shadow_reason="POINTS_EXCEEDED"} 1',
+  );
 });
 
 test("calls and stores are measured in seconds", async () => {

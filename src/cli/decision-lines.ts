@@ -8,14 +8,16 @@ import {
 import { formatFacts, printable, type Terminal } from "./terminal.ts";
 
 /** A decision for people: the outcome, who is calling, the points, and with explain the steps. */
-export function decisionLines(answer: CheckResponse, terminal: Terminal): string[] {
+export function decisionLines(answer: CheckResponse, terminal: Pick<Terminal, "style">): string[] {
   const reason = reasonName(answer.reason);
   const outcome = answer.allowed
     ? terminal.style("green", "✓ allowed")
     : `${terminal.style("red", `✗ denied ${reason}`)} (${answer.httpStatus}) ${printable(answer.message)}`;
   const facts = formatFacts([
     ...(answer.principal === undefined ? [] : principalFacts(answer.principal)),
-    ...answer.limits.map((state) => [`limit ${state.limitName}`, pointsText(state)] as const),
+    ...answer.limits.map(
+      (state) => [`limit ${state.limitName}`, `${pointsText(state)}${shadowText(state)}`] as const,
+    ),
     ["retry after", answer.retryAfterMs === 0 ? "" : secondsText(answer.retryAfterMs)],
     ["scopes that would do", answer.requiredScopes.join(" ")],
     [
@@ -61,6 +63,13 @@ function pointsText(it: PointsState): string {
   const blocked = it.blockedMs === 0 ? "" : `, blocked for ${secondsText(it.blockedMs)}`;
   const reset = it.resetMs === 0 ? "" : `, all back in ${secondsText(it.resetMs)}`;
   return `${it.remaining} of ${it.limit} left in ${it.windowSeconds} s, this costs ${it.cost}${blocked}${reset}`;
+}
+
+function shadowText({ shadow, shadowReason }: PointsState): string {
+  if (!shadow) return "";
+  return shadowReason === DenyReason.UNSPECIFIED
+    ? "; in shadow"
+    : `; in shadow, would be denied ${reasonName(shadowReason)}`;
 }
 
 /** Whole seconds, rounded up. */

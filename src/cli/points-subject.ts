@@ -80,7 +80,7 @@ export function pointsLines(
     "all back in",
   ];
   const rows = limits.map((state, index) => [
-    state.limitName,
+    state.shadow ? `${state.limitName} (in shadow)` : state.limitName,
     ...(given === undefined ? [] : [String(given[index] ?? 0)]),
     String(state.remaining),
     String(state.limit),

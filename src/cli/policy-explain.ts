@@ -46,6 +46,7 @@ function printPolicy(terminal: Terminal, it: PolicySummary): void {
       ["hosts", it.hosts.join(" ")],
       ["https", it.https],
       ["enforcement", it.enforcement],
+      ["tag", it.tag],
       ["on outage", it.onOutage],
       ["on error", it.onError],
       ["plans", it.plans.join(" < ")],
@@ -66,7 +67,11 @@ function printPolicy(terminal: Terminal, it: PolicySummary): void {
     "Scopes",
     formatTable(
       ["scope", "grants", "requires"],
-      it.scopes.map((scope) => [scope.name, scope.grants.join(" "), gateText(scope)]),
+      it.scopes.map((scope) => [
+        scope.shadow ? `${scope.name} (in shadow)` : scope.name,
+        scope.grants.join(" "),
+        gateText(scope),
+      ]),
     ),
   );
   section("Presets", formatFacts(it.presets.map(({ name, scopes }) => [name, scopes.join(" ")])));
@@ -123,7 +128,11 @@ function printRoute(terminal: Terminal, it: RouteExplanation): void {
 }
 
 function grantText(permission: PermissionSummary): string {
-  return permission.anyKey ? "any live key" : permission.scopes.join(" ");
+  if (permission.anyKey) return "any live key";
+  const { scopes, shadowScopes } = permission;
+  const inShadow =
+    shadowScopes.length === 0 ? "" : `; ${shadowScopes.join(" ")} in shadow: keys of any scopes pass`;
+  return `${scopes.join(" ")}${inShadow}`;
 }
 
 function gateText(gate: { readonly requiredPlan: string; readonly requiredFeature: string }): string {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { PointsState } from "./decision.ts";
+import type { DenyReason } from "./deny-reason.ts";
 import type { Limit, Policy } from "./policy.ts";
 import type { BucketState, Charge, TakeAnswer } from "./ports.ts";
 import type { KeyRecord, WorkspaceRecord } from "./records.ts";
@@ -19,7 +20,10 @@ export function chargesFor(
       limit: inForce(policy, limit),
       points: limit.planPoints.get(workspace?.plan ?? "") ?? limit.points,
       bucket: `${policy.api}\n${limit.name}\n${counted.subject}`,
-      shardBy: counted.shardBy === "" ? policy.api : `${policy.directory}\n${counted.shardBy}`,
+      shardBy:
+        policy.tag === "api" || counted.shardBy === ""
+          ? policy.api
+          : `${policy.directory}\n${counted.shardBy}`,
       cost,
     });
   }
@@ -66,6 +70,7 @@ function digestOf(entries: ReadonlyMap<string, string>): string {
  * Limits per descriptor are never part of such a decision.
  */
 export function spansShards(policy: Policy): boolean {
+  if (policy.tag === "api") return false;
   const roams = [...policy.keyTypes.values()].some((type) => type.workspace === "request");
   const shards = new Set(
     policy.limits
@@ -73,6 +78,11 @@ export function spansShards(policy: Policy): boolean {
       .map(({ per }) => (per === "api" ? "api" : per === "key" && roams ? "key" : "workspace")),
   );
   return shards.size > 1;
+}
+
+/** Its limit only watches, and never refuses. */
+export function isInShadow({ limit }: Charge): boolean {
+  return limit.shadow === true;
 }
 
 /** The limits' states after a decision, in the order of its charges; empty when no bucket was looked at. */
@@ -87,11 +97,30 @@ export function pointsStates(charges: readonly Charge[], answer: TakeAnswer | un
       windowSeconds: Math.ceil(charge.limit.windowMs / 1000),
       resetMs: state.resetMs,
       blockedMs: state.blockedMs,
+      shadow: isInShadow(charge) ? { reason: refusalAlone(charge, state) } : undefined,
     };
   });
 }
 
-/** The index of the limit that refuses for longest, else of the one with the smallest share left; -1: none. */
+function refusalAlone({ cost, points }: Charge, { outcome }: BucketState): DenyReason | undefined {
+  if (outcome === "admitted") return undefined;
+  if (cost > points) return "COST_ABOVE_LIMIT";
+  return outcome === "blocked" ? "BLOCKED" : "POINTS_EXCEEDED";
+}
+
+/** As one refusal tells those of several limits. */
+const SHADOW_REASONS: readonly DenyReason[] = ["COST_ABOVE_LIMIT", "BLOCKED", "POINTS_EXCEEDED"];
+
+/** Why the limits in shadow would have refused; undefined: they would not. */
+export function shadowReasonOf(limits: readonly PointsState[]): DenyReason | undefined {
+  if (!limits.some(({ shadow }) => shadow?.reason !== undefined)) return undefined;
+  return SHADOW_REASONS.find((reason) => limits.some(({ shadow }) => shadow?.reason === reason));
+}
+
+/**
+ * The index of the limit that refuses for longest, else of the one with the smallest share left; never of one
+ * in shadow; -1: none.
+ */
 export function tightestOf(
   charges: readonly Charge[],
   answer: Pick<TakeAnswer, "states"> | undefined,
@@ -99,7 +128,9 @@ export function tightestOf(
   let tightest = -1;
   let best: { state: BucketState; share: number } | undefined;
   for (const [index, state] of (answer?.states ?? []).entries()) {
-    const share = state.remaining / (charges[index] as Charge).points;
+    const charge = charges[index] as Charge;
+    if (isInShadow(charge)) continue;
+    const share = state.remaining / charge.points;
     if (best === undefined || isTighter({ state, share }, best)) {
       tightest = index;
       best = { state, share };
@@ -119,9 +150,11 @@ function isTighter(a: Tightness, b: Tightness): boolean {
   return a.share < b.share;
 }
 
-/** Until the same cost could pass every limit. */
-export function retryAfterMsOf(answer: TakeAnswer | undefined): number {
-  return (answer?.states ?? []).reduce((longest, state) => Math.max(longest, state.retryAfterMs), 0);
+/** Until the same cost could pass every limit that refuses. */
+export function retryAfterMsOf(charges: readonly Charge[], answer: TakeAnswer | undefined): number {
+  return (answer?.states ?? []).reduce((longest, state, index) => {
+    return isInShadow(charges[index] as Charge) ? longest : Math.max(longest, state.retryAfterMs);
+  }, 0);
 }
 
 /**

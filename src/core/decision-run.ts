@@ -1,6 +1,13 @@
 import { type AddressRange, isInRanges, parseAddressRange } from "./address-range.ts";
 import type { Caller } from "./callers.ts";
-import { chargesFor, pointsStates, retryAfterMsOf, tightestOf } from "./charges.ts";
+import {
+  chargesFor,
+  isInShadow,
+  pointsStates,
+  retryAfterMsOf,
+  shadowReasonOf,
+  tightestOf,
+} from "./charges.ts";
 import type {
   CheckInput,
   ConsumeInput,
@@ -78,6 +85,8 @@ export class DecisionRun {
   #cost: number | undefined;
   #charges: readonly Charge[] = [];
   #answer: TakeAnswer | undefined;
+  /** The first refusal that a scope or a limit in shadow did not make. */
+  #shadowReason: Refusal;
 
   constructor(dependencies: DecisionDependencies, context: DecisionContext) {
     this.#dependencies = dependencies;
@@ -203,19 +212,21 @@ export class DecisionRun {
       this.#dependencies.onUse?.({ keyId: key.id, secret, timeMs: this.#dependencies.nowMs() });
     }
     const limits = pointsStates(this.#charges, this.#answer);
+    const reason = refusal ?? this.#shadowReason ?? shadowReasonOf(limits);
     return {
       api: this.#policy.api,
       allowed,
-      reason: allowed ? undefined : refusal,
+      reason: allowed ? undefined : reason,
       principal: this.#principal(),
       cost: this.#cost,
       limits,
       points: limits[tightestOf(this.#charges, this.#answer)],
-      retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#answer),
-      degraded: degradedBy(this.#answer, isShadow),
-      requiredScopes: this.#requiredScopes,
+      retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#charges, this.#answer),
+      degraded: degradedBy(this.#answer, { allowed }),
+      requiredScopes: isOfScopes(reason) ? this.#requiredScopes : [],
       isShadow,
-      shadowReason: isShadow ? refusal : undefined,
+      isOverruled: isShadow && refusal !== undefined,
+      shadowReason: allowed ? reason : undefined,
       steps: this.#steps,
     };
   }
@@ -434,10 +445,26 @@ export class DecisionRun {
     );
     if (!has(rights.byScopes, permission.index)) {
       this.#requiredScopes = permission.grantedBy.map((scope) => scope.name);
-      return this.#refuse("scope", "SCOPE_INSUFFICIENT", `The key's scopes do not grant ${permission.name}.`);
+      return this.#refuseByScope(permission);
     }
     this.#pass("scope", () => `The key's scopes grant ${permission.name}.`);
     return undefined;
+  }
+
+  /** A scope in shadow is passed over where it grants the permission itself, not where it only implies it. */
+  #refuseByScope(permission: Permission): Refusal {
+    const { workspace } = this.#found;
+    const detail = `The key's scopes do not grant ${permission.name}`;
+    const shadow = permission.scopes.find(
+      (scope) =>
+        scope.shadow && (workspace === undefined || isScopeAvailable(this.#policy, scope, workspace)),
+    );
+    if (shadow === undefined) return this.#refuse("scope", "SCOPE_INSUFFICIENT", `${detail}.`);
+    return this.#passInShadow(
+      "scope",
+      "SCOPE_INSUFFICIENT",
+      `${detail}; the scope ${shadow.name} is in shadow.`,
+    );
   }
 
   #rights(): Rights {
@@ -491,17 +518,8 @@ export class DecisionRun {
     const { mode, requestId, caller, deadline } = this.#context;
     this.#cost = cost;
     this.#charges = this.#chargesFor(cost);
-    if (mode !== "record") {
-      const above = this.#charges.find((charge) => charge.cost > charge.points);
-      if (above !== undefined) {
-        return this.#refuse(
-          "cost",
-          "COST_ABOVE_LIMIT",
-          `It costs ${cost}; "${above.limit.name}" is ${above.points}.`,
-        );
-      }
-    }
-    this.#pass("cost", () => `It costs ${cost}.`);
+    const refusal = this.#checkCost(cost);
+    if (refusal !== undefined) return refusal;
     if (mode === "rights") {
       this.#pass("points", () => "The points are not asked for here.");
       return undefined;
@@ -523,6 +541,20 @@ export class DecisionRun {
     return this.#judge(this.#answer);
   }
 
+  #checkCost(cost: number): Refusal {
+    const above = this.#context.mode === "record" ? undefined : this.#charges.find(isAboveLimit);
+    if (above === undefined) {
+      this.#pass("cost", () => `It costs ${cost}.`);
+      return undefined;
+    }
+    const refusing = this.#charges.find((charge) => isAboveLimit(charge) && !isInShadow(charge));
+    const { limit, points } = refusing ?? above;
+    const detail = `It costs ${cost}; "${limit.name}" is ${points}`;
+    return refusing === undefined
+      ? this.#passInShadow("cost", "COST_ABOVE_LIMIT", `${detail}, and in shadow.`)
+      : this.#refuse("cost", "COST_ABOVE_LIMIT", `${detail}.`);
+  }
+
   #chargesFor(cost: number): Charge[] {
     const { key, workspace } = this.#found;
     return chargesFor(this.#policy, { key: key as KeyRecord, workspace, cost });
@@ -537,16 +569,27 @@ export class DecisionRun {
         return this.#refuse("points", "POINTS_EXCEEDED", this.#pointsDetail());
       case "blocked":
         return this.#refuse("points", "BLOCKED", this.#pointsDetail());
-      case "unavailable":
-        return this.#refuse("points", "STORE_UNAVAILABLE", "The points store did not answer in time.");
+      case "unavailable": {
+        const detail = "The points store did not answer in time";
+        return this.#charges.every(isInShadow)
+          ? this.#passInShadow("points", "STORE_UNAVAILABLE", `${detail}; all limits are in shadow.`)
+          : this.#refuse("points", "STORE_UNAVAILABLE", `${detail}.`);
+      }
     }
   }
 
   #pointsDetail(): string {
-    const state = pointsStates(this.#charges, this.#answer)[tightestOf(this.#charges, this.#answer)];
-    if (state === undefined) return "No limit was looked at.";
+    const limits = pointsStates(this.#charges, this.#answer);
+    const inShadow = limits
+      .filter(({ shadow }) => shadow?.reason !== undefined)
+      .map(({ limitName, shadow }) => ` In shadow "${limitName}" would refuse it: ${shadow?.reason}.`)
+      .join("");
+    const state = limits[tightestOf(this.#charges, this.#answer)];
+    if (state === undefined) {
+      return limits.length === 0 ? "No limit was looked at." : `All limits are in shadow.${inShadow}`;
+    }
     const left = `"${state.limitName}": ${state.remaining} of ${state.limit} points left, cost ${state.cost}`;
-    return `${left}, all back in ${state.resetMs} ms${state.blockedMs > 0 ? `, blocked for ${state.blockedMs} ms` : ""}.`;
+    return `${left}, all back in ${state.resetMs} ms${state.blockedMs > 0 ? `, blocked for ${state.blockedMs} ms` : ""}.${inShadow}`;
   }
 
   #principal(): Principal | undefined {
@@ -574,6 +617,13 @@ export class DecisionRun {
 
   #pass(name: StepName, detail: () => string): void {
     if (this.#context.explain) this.#steps.push({ name, passed: true, detail: detail() });
+  }
+
+  /** As #refuse, but for what is in shadow: the decision goes on. */
+  #passInShadow(name: StepName, reason: DenyReason, detail: string): undefined {
+    this.#shadowReason ??= reason;
+    this.#pass(name, () => detail);
+    return undefined;
   }
 
   #refuse(name: StepName, reason: DenyReason, detail: string): DenyReason {
@@ -631,11 +681,22 @@ function upstreamMetadata(policy: Policy, key: KeyRecord): Readonly<Record<strin
 }
 
 /** Also of a refusal that the outage caused; where a shadow lets it pass, no points were counted. */
-export function degradedBy(answer: TakeAnswer | undefined, isShadow: boolean): readonly DegradedCause[] {
+export function degradedBy(
+  answer: TakeAnswer | undefined,
+  { allowed }: { allowed: boolean },
+): readonly DegradedCause[] {
   if (answer === undefined) return [];
-  if (answer.outcome === "unavailable" && isShadow) return ["points_skipped"];
+  if (answer.outcome === "unavailable" && allowed) return ["points_skipped"];
   if (answer.decidedBy === "store") return [];
   return answer.decidedBy === "local" ? ["points_local"] : ["points_skipped"];
+}
+
+function isAboveLimit({ cost, points }: Charge): boolean {
+  return cost > points;
+}
+
+function isOfScopes(reason: Refusal): boolean {
+  return reason === "SCOPE_INSUFFICIENT" || reason === "SCOPE_UNAVAILABLE";
 }
 
 function pathOf(pathAndQuery: string): string {

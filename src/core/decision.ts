@@ -50,14 +50,16 @@ export interface Decision {
   readonly cost: number | undefined;
   /** Every limit that applied, in the policy's order. */
   readonly limits: readonly PointsState[];
-  /** The tightest of `limits`; undefined when there are none. */
+  /** The tightest of `limits` that are not in shadow; undefined when there are none. */
   readonly points: PointsState | undefined;
   readonly retryAfterMs: number;
   readonly degraded: readonly DegradedCause[];
   readonly requiredScopes: readonly string[];
   /** Whether the policy only watches, and refuses nothing. */
   readonly isShadow: boolean;
-  /** What an enforcing policy would have said. */
+  /** The policy's shadow let pass what it would have refused: not all of the steps were taken. */
+  readonly isOverruled: boolean;
+  /** Why it would have been refused, were the policy, a scope or a limit not in shadow; only of what is allowed. */
   readonly shadowReason: DenyReason | undefined;
   /** Empty without `explain`. */
   readonly steps: readonly Step[];
@@ -89,6 +91,14 @@ export interface PointsState {
   readonly windowSeconds: number;
   readonly resetMs: number;
   readonly blockedMs: number;
+  /** Undefined: the limit is not in shadow. */
+  readonly shadow?: LimitShadow | undefined;
+}
+
+/** What a limit says that counts, and refuses nothing. */
+export interface LimitShadow {
+  /** Why it would have refused; undefined: it would not. */
+  readonly reason: DenyReason | undefined;
 }
 
 export type StepName =

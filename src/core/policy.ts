@@ -15,6 +15,8 @@ export interface Policy {
   readonly basePath: string;
   readonly https: "required" | "any";
   readonly enforcement: "enforce" | "shadow";
+  /** What buckets are sharded by in Redis Cluster: each workspace by itself, or the api as a whole. */
+  readonly tag: "workspace" | "api";
   readonly onOutage: OnOutage;
   readonly onError: OnError;
   /** Lowest first. */
@@ -92,6 +94,8 @@ export interface Scope {
   readonly grants: PermissionSet;
   /** What the workspace must have for the scope to be selected or used there. */
   readonly requires: Gate;
+  /** A key that lacks it is told of, and not refused for it. */
+  readonly shadow: boolean;
 }
 
 export interface KeyType {
@@ -132,6 +136,8 @@ export interface Limit {
   readonly shape: LimitShape;
   /** 0: exceeding starts no block. */
   readonly blockMs: number;
+  /** Counts and tells what it would refuse, and refuses nothing; undefined: it does. */
+  readonly shadow?: boolean;
   /** The share of the points, above 0 and up to 1, whose spending a metric tells of; undefined: none. */
   readonly warnAt?: number;
 }

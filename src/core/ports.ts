@@ -306,9 +306,10 @@ export interface BucketState {
 
 export interface TakeAnswer {
   /**
-   * "admitted": charged in full (enforce, record), or could be (peek). "exceeded": at least one limit
-   * would be, none was blocked. "blocked": at least one was blocked. "unavailable": the store did not
-   * answer and `onOutage` is "deny", or the local share is smaller than the cost.
+   * Of the limits that are not in shadow. "admitted": charged in full (enforce, record), or could be (peek);
+   * also where there are none. "exceeded": at least one limit would be, none was blocked. "blocked": at least
+   * one was blocked. "unavailable": the store did not answer and `onOutage` is "deny", or the local share is
+   * smaller than the cost.
    */
   readonly outcome: "admitted" | "exceeded" | "blocked" | "unavailable";
   /** In the order of the charges; empty when no bucket was looked at. */
@@ -318,20 +319,24 @@ export interface TakeAnswer {
 }
 
 /**
- * The points engine. `take` is one atomic step over all charges: all are charged, or none is.
+ * The points engine. `take` is one atomic step over all charges: all are charged, or none is, but for those
+ * of limits in shadow.
  *
  * Rules, for every implementation:
  * - A charge is admitted where what was charged within the window, plus the cost, is at most `points`.
  * - A bucket in a block refuses every charge, also of cost 0, and is not changed by it.
  * - Outside of a block: a refused charge starts the limit's block, for each limit that it would exceed,
- *   only in mode "enforce", only with a cost above 0, only when no charge of the decision is blocked.
- *   (A cost above `points` never gets here in mode "enforce" or "peek".)
+ *   only in mode "enforce", only with a cost above 0 and up to `points`, only when no charge of the decision
+ *   is blocked.
+ * - A limit in shadow refuses nothing, and changes nothing of the others. When those admit, each is decided by
+ *   itself, as if it were the only one: it is charged, or refuses alone, and then starts its block by the
+ *   rule above. When they refuse, it is not charged and starts no block. Its state tells what it says.
  * - "peek" changes nothing. "record" charges whatever the state, is always "admitted", and starts the
  *   block of each limit that it leaves above `points`; a block that runs is not extended.
  * - A refusal charges nothing and is not remembered. A request_id that charged a bucket is remembered
  *   for ten minutes or the window, whichever is longer; a repeat within that time is admitted by that
  *   bucket without a charge, also during a block, and does not change it. A repeat with another cost:
- *   throws TollgateError `failed_precondition` REQUEST_ID_REUSED.
+ *   throws TollgateError `failed_precondition` REQUEST_ID_REUSED; a limit in shadow takes it for the repeat.
  * - Time is the store's own and never goes backwards for a bucket.
  */
 export interface BucketStore {

@@ -1,5 +1,12 @@
 import { type Caller, requireApi } from "./callers.ts";
-import { chargesForDescriptor, pointsStates, retryAfterMsOf, tightestOf } from "./charges.ts";
+import {
+  chargesForDescriptor,
+  isInShadow,
+  pointsStates,
+  retryAfterMsOf,
+  shadowReasonOf,
+  tightestOf,
+} from "./charges.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionDependencies, DecisionRun, degradedBy, type Refusal } from "./decision-run.ts";
 import { deadlineExceeded, invalidField, TollgateError } from "./errors.ts";
@@ -33,6 +40,7 @@ export interface RateLimitDecision
     | "retryAfterMs"
     | "degraded"
     | "isShadow"
+    | "isOverruled"
     | "shadowReason"
   > {
   /** In the order of the request's. */
@@ -41,7 +49,7 @@ export interface RateLimitDecision
 
 export interface DescriptorDecision {
   readonly allowed: boolean;
-  /** The tightest of its limits; undefined when none was looked at. */
+  /** The tightest of its limits that are not in shadow; undefined when none was looked at. */
   readonly tightest: { readonly charge: Charge; readonly state: BucketState } | undefined;
 }
 
@@ -65,6 +73,9 @@ export interface RateLimitsDependencies extends Omit<DecisionDependencies, "onUs
 const BUDGET_MS = 15;
 
 const MAX_DESCRIPTORS = 32;
+
+/** Buckets of one request: they are charged in one step, for which the store is kept from others. */
+const MAX_CHARGES = 100;
 
 /** A descriptor with what it is charged, before charges of one bucket are added up. */
 interface Part {
@@ -123,6 +134,12 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
       );
       if (performance.now() > deadline) throw deadlineExceeded();
       const totals = addedUp(parts);
+      if (totals.size > MAX_CHARGES) {
+        throw invalidField(
+          "descriptors",
+          `they count in ${totals.size} buckets, and at most in ${MAX_CHARGES}`,
+        );
+      }
       const refusals = parts.map((part) => part.refusal ?? costRefusal(part, totals));
       const isRefused = refusals.some((refusal) => refusal !== undefined);
       const charges = isRefused ? [] : [...totals.values()];
@@ -136,16 +153,19 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
       const reason = reasons.find((each) => each !== undefined);
       const allowed = reason === undefined || isShadow;
       const limits = pointsStates(charges, answer);
+      // Where nobody is refused without the store, all limits are in shadow.
+      const watched = answer?.outcome === "unavailable" ? "STORE_UNAVAILABLE" : shadowReasonOf(limits);
       return {
         api: policy.api,
         allowed,
         reason: allowed ? undefined : reason,
         limits,
         points: limits[tightestOf(charges, answer)],
-        retryAfterMs: allowed ? 0 : retryAfterMsOf(answer),
-        degraded: degradedBy(answer, isShadow),
+        retryAfterMs: allowed ? 0 : retryAfterMsOf(charges, answer),
+        degraded: degradedBy(answer, { allowed }),
         isShadow,
-        shadowReason: isShadow ? reason : undefined,
+        isOverruled: isShadow && reason !== undefined,
+        shadowReason: allowed ? (reason ?? watched) : undefined,
         descriptors: parts.map((part, index) => ({
           allowed: isShadow || reasons[index] === undefined,
           tightest: tightestLook(part, looks),
@@ -181,9 +201,9 @@ function addedUp(parts: readonly Part[]): ReadonlyMap<string, Charge> {
 }
 
 function costRefusal({ charges }: Part, totals: ReadonlyMap<string, Charge>): Refusal {
-  const isAbove = charges.some(({ bucket, cost }) => {
-    const total = totals.get(bucket) as Charge;
-    return cost > 0 && total.cost > total.points;
+  const isAbove = charges.some((charge) => {
+    const total = totals.get(charge.bucket) as Charge;
+    return charge.cost > 0 && total.cost > total.points && !isInShadow(charge);
   });
   return isAbove ? "COST_ABOVE_LIMIT" : undefined;
 }
@@ -209,8 +229,9 @@ function pointsRefusal(
   { charges }: Part,
   { looks, answer }: { looks: ReadonlyMap<string, Look>; answer: TakeAnswer },
 ): Refusal {
-  if (charges.length > 0 && answer.outcome === "unavailable") return "STORE_UNAVAILABLE";
-  const found = charges.flatMap((own) => {
+  const refusing = charges.filter((charge) => !isInShadow(charge));
+  if (refusing.length > 0 && answer.outcome === "unavailable") return "STORE_UNAVAILABLE";
+  const found = refusing.flatMap((own) => {
     const look = looks.get(own.bucket);
     return look === undefined ? [] : [{ own, ...look }];
   });
@@ -235,7 +256,7 @@ function crossShard(charges: readonly Charge[]): TollgateError {
   const names = [...new Set(charges.map(({ limit }) => limit.name))].join(", ");
   return new TollgateError(
     "failed_precondition",
-    `In Redis Cluster the limits ${names} lie in different shards and cannot be charged in one step; have the gateway ask for them in separate requests.`,
+    `In Redis Cluster the limits ${names} lie in different shards and cannot be charged in one step; write tag: api in the policy, or have the gateway ask for them in separate requests.`,
     { reason: "CROSS_SHARD" },
   );
 }

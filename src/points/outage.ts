@@ -117,7 +117,7 @@ export function withOutage(
     if (request.onOutage === "deny") return { outcome: "unavailable", states: [], decidedBy: "store" };
     if (request.onOutage === "allow") return { outcome: "admitted", states: [], decidedBy: "nobody" };
     const charges = request.charges.map((charge) => ({ ...charge, points: shareOf(charge) }));
-    if (request.mode !== "record" && charges.some(({ cost, points }) => cost > points)) {
+    if (request.mode !== "record" && charges.some(isAboveShare)) {
       return { outcome: "unavailable", states: [], decidedBy: "local" };
     }
     // A share of none counts as one point: only charges without a cost, and records, get this far.
@@ -130,6 +130,11 @@ export function withOutage(
       if (charged[index] === true) teller.used({ charge, requestId, atMs: now() }, cause);
     });
     return { ...answer, decidedBy: "local" };
+  }
+
+  /** A limit in shadow refuses nothing here either. */
+  function isAboveShare({ limit, cost, points }: Charge): boolean {
+    return limit.shadow !== true && cost > points;
   }
 
   function shareOf({ points }: Charge): number {

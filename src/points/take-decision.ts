@@ -49,16 +49,17 @@ const shapes: Readonly<Record<LimitShape, Shape<unknown>>> = { sliding, fixed, b
  */
 export function decideTake(mode: TakeRequest["mode"], looks: readonly Look[]): TakeDecision {
   if (
-    looks.some(({ rememberedCost, charge }) => rememberedCost !== undefined && rememberedCost !== charge.cost)
+    looks.some((look) => !isInShadow(look) && (look.rememberedCost ?? look.charge.cost) !== look.charge.cost)
   ) {
     throw requestIdReused();
   }
   const judged = looks.map((look) => ({ look, alone: outcomeAlone(mode, look) }));
-  const outcome = outcomeOfAll(judged.map(({ alone }) => alone));
+  const outcome = outcomeOfAll(judged);
   const results = judged.map(({ look, alone }) => {
+    const decided = isInShadow(look) ? decidedInShadow(alone, outcome) : outcome;
     const charged =
-      outcome === "admitted" && mode !== "peek" && look.rememberedCost === undefined && look.charge.cost > 0;
-    const refused = outcome === "exceeded" && mode === "enforce";
+      decided === "admitted" && mode !== "peek" && look.rememberedCost === undefined && look.charge.cost > 0;
+    const refused = decided === "exceeded" && mode === "enforce";
     const change = charged ? afterCharge(look) : refused ? afterRefusal(look) : undefined;
     return { look, change, charged, state: stateOf(look, change ?? look.bucket, alone) };
   });
@@ -97,12 +98,21 @@ export function blockedBucket(
   return { lastUs: nowUs, blockUntilUs: untilUs, spent: shapes[charge.limit.shape].nothing };
 }
 
-function outcomeOfAll(alone: readonly BucketState["outcome"][]): BucketState["outcome"] {
-  if (alone.includes("blocked")) return "blocked";
-  return alone.includes("exceeded") ? "exceeded" : "admitted";
+type Outcome = BucketState["outcome"];
+
+function outcomeOfAll(judged: readonly { readonly look: Look; readonly alone: Outcome }[]): Outcome {
+  const isSaid = (outcome: Outcome): boolean =>
+    judged.some(({ look, alone }) => alone === outcome && !isInShadow(look));
+  if (isSaid("blocked")) return "blocked";
+  return isSaid("exceeded") ? "exceeded" : "admitted";
 }
 
-function outcomeAlone(mode: TakeRequest["mode"], look: Look): BucketState["outcome"] {
+/** Undefined: nothing is done with the bucket, since the limits that are not in shadow refuse. */
+function decidedInShadow(alone: Outcome, ofOthers: Outcome): Outcome | undefined {
+  return ofOthers === "admitted" ? alone : undefined;
+}
+
+function outcomeAlone(mode: TakeRequest["mode"], look: Look): Outcome {
   if (look.rememberedCost !== undefined || mode === "record") return "admitted";
   if (isBlocked(look)) return "blocked";
   const { shape, at, spent } = parts(look, look.bucket);
@@ -124,12 +134,13 @@ function afterCharge(look: Look): Bucket {
 function afterRefusal(look: Look): Bucket | undefined {
   const { charge, rememberedCost, nowUs } = look;
   if (rememberedCost !== undefined || charge.cost === 0 || charge.limit.blockMs === 0) return undefined;
+  if (charge.cost > charge.points) return undefined;
   const { shape, at, spent } = parts(look, look.bucket);
   if (!shape.exceeds(spent, at, charge.cost)) return undefined;
   return { lastUs: nowUs, blockUntilUs: blockFrom(look), spent };
 }
 
-function stateOf(look: Look, bucket: Bucket | undefined, outcome: BucketState["outcome"]): BucketState {
+function stateOf(look: Look, bucket: Bucket | undefined, outcome: Outcome): BucketState {
   const { shape, at, spent } = parts(look, bucket);
   const blockedUs = Math.max(0, (bucket?.blockUntilUs ?? 0) - look.nowUs);
   return {
@@ -152,6 +163,10 @@ function parts(
     at: { nowUs: look.nowUs, windowUs: look.charge.limit.windowMs * 1000, points: look.charge.points },
     spent: bucket === undefined ? shape.nothing : bucket.spent,
   };
+}
+
+function isInShadow({ charge }: Look): boolean {
+  return charge.limit.shadow === true;
 }
 
 function isBlocked({ bucket, nowUs }: Look): boolean {

@@ -51,6 +51,7 @@ export function compileLimits(
       windowMs,
       shape: stated.shape,
       blockMs,
+      shadow: stated.shadow,
       warnAt: stated.warn_at,
     };
   });
@@ -106,6 +107,7 @@ export function limitBelow(
     below = context.limits.find(
       (limit) =>
         limit.per !== "descriptor" &&
+        limit.shadow !== true &&
         (limit.environments.length === 0 || limit.environments.includes(environment)) &&
         cost > Math.max(limit.points, ...limit.planPoints.values()),
     );

@@ -64,7 +64,8 @@ function compileScopes(
       plans: source.plans,
       report,
     });
-    compiled.set(name, { scope: { name, description: scope.description, grants, requires }, direct });
+    const { description, shadow } = scope;
+    compiled.set(name, { scope: { name, description, grants, requires, shadow }, direct });
   }
   return compiled;
 }

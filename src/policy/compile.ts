@@ -32,6 +32,7 @@ export function compilePolicy(
     basePath: source.base_path,
     https: source.https,
     enforcement: source.enforcement,
+    tag: source.tag,
     onOutage: source.on_outage,
     onError: source.on_error,
     plans,

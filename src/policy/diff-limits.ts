@@ -8,13 +8,32 @@ export function limitChanges(before: CompiledPolicy, after: CompiledPolicy): Pol
   const { dropped, added, kept } = compareMaps(byName(before), byName(after));
   return [
     ...dropped.map((name): PolicyChange => {
-      return { kind: "gives", about: `limits.${name}`, message: "there is no such limit any more" };
+      const { shadow } = byName(before).get(name) as Limit;
+      const kind = shadow === true ? "changes" : "gives";
+      return { kind, about: `limits.${name}`, message: "there is no such limit any more" };
     }),
     ...added.map((name): PolicyChange => {
       const limit = byName(after).get(name) as Limit;
-      return { kind: "takes", about: `limits.${name}`, message: `a new limit: ${describeLimit(limit)}` };
+      const kind = limit.shadow === true ? "changes" : "takes";
+      return { kind, about: `limits.${name}`, message: `a new limit: ${describeLimit(limit)}` };
     }),
-    ...kept.flatMap(({ name, old, now }) => oneLimit(`limits.${name}`, old, now)),
+    ...kept.flatMap(({ name, old, now }) => keptLimit(`limits.${name}`, old, now)),
+  ];
+}
+
+/** What refused nothing, or will refuse nothing, gives and takes by that alone. */
+function keptLimit(about: string, old: Limit, now: Limit): PolicyChange[] {
+  const changes = limitSettings(about, old, now);
+  const [was, is] = [old.shadow === true, now.shadow === true];
+  return [
+    ...settingChange(about, {
+      name: "shadow",
+      old: was,
+      now: is,
+      spell: String,
+      kind: () => (is ? "gives" : "takes"),
+    }),
+    ...(was || is ? changes.map((change): PolicyChange => ({ ...change, kind: "changes" })) : changes),
   ];
 }
 
@@ -22,7 +41,7 @@ function byName(policy: CompiledPolicy): ReadonlyMap<string, Limit> {
   return new Map(policy.limits.map((limit) => [limit.name, limit]));
 }
 
-function oneLimit(about: string, old: Limit, now: Limit): PolicyChange[] {
+function limitSettings(about: string, old: Limit, now: Limit): PolicyChange[] {
   const plans = [...new Set([...old.planPoints.keys(), ...now.planPoints.keys()])];
   const pointsOf = (name: string, was: number, is: number) =>
     settingChange(about, {

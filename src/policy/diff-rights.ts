@@ -79,13 +79,24 @@ export function scopeChanges(before: CompiledPolicy, after: CompiledPolicy): Pol
     ...dropped.map((name) =>
       taken(`scopes.${name}`, "there is no such scope any more; keys with it lose it"),
     ),
-    ...added.map((name) => given(`scopes.${name}`, "a new scope")),
+    ...added.map((name) => {
+      const isShadow = after.scopes.get(name)?.shadow === true;
+      const inShadow = "in shadow: keys that lack it may do what it grants";
+      return given(`scopes.${name}`, isShadow ? `a new scope, ${inShadow}` : "a new scope");
+    }),
     ...kept.flatMap(({ name, old, now }) => [
       ...listChanges(`scopes.${name}`, {
         before: permissionNames(before, old.grants),
         after: permissionNames(after, now.grants),
         gained: "now grants",
         lost: "no longer grants",
+      }),
+      ...settingChange(`scopes.${name}`, {
+        name: "shadow",
+        old: old.shadow,
+        now: now.shadow,
+        spell: yesNo,
+        kind: wider,
       }),
       ...gateChanges(`scopes.${name}.requires`, { old: old.requires, now: now.requires, before, after }),
     ]),

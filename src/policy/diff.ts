@@ -48,7 +48,7 @@ function missing(before: ReadonlyMap<string, unknown>, after: ReadonlyMap<string
 
 function settingChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyChange[] {
   const text = (
-    name: "api" | "directory" | "basePath" | "locationQuery" | "onOutage" | "onError",
+    name: "api" | "directory" | "basePath" | "locationQuery" | "tag" | "onOutage" | "onError",
     spelt: string,
   ) =>
     settingChange(spelt, {
@@ -84,6 +84,7 @@ function settingChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyCh
       spell: String,
       kind: (_, now) => (now === "shadow" ? "gives" : "takes"),
     }),
+    ...text("tag", "tag"),
     ...text("onOutage", "on_outage"),
     ...text("onError", "on_error"),
     ...settingChange("plans", {

@@ -23,6 +23,7 @@ function meaningOf(policy: Omit<CompiledPolicy, "digest">): unknown {
     basePath: policy.basePath,
     https: policy.https,
     enforcement: policy.enforcement,
+    tag: policy.tag,
     onOutage: policy.onOutage,
     onError: policy.onError,
     plans: policy.plans,

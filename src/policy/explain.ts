@@ -15,6 +15,8 @@ export interface PolicySummary {
   readonly hosts: readonly string[];
   readonly https: string;
   readonly enforcement: string;
+  /** What Redis Cluster places buckets by: "workspace" or "api". */
+  readonly tag: string;
   readonly onOutage: string;
   readonly onError: string;
   /** Lowest first. */
@@ -40,6 +42,8 @@ export interface PermissionSummary {
   readonly roles: readonly string[];
   /** Scopes any one of which grants it. */
   readonly scopes: readonly string[];
+  /** Those of them that let a key pass that has none. */
+  readonly shadowScopes: readonly string[];
 }
 
 export interface RoleSummary {
@@ -63,6 +67,7 @@ export interface ScopeSummary {
   readonly grants: readonly string[];
   readonly requiredPlan: string;
   readonly requiredFeature: string;
+  readonly shadow: boolean;
 }
 
 export interface LimitSummary {
@@ -93,6 +98,7 @@ export function explainPolicy(policy: CompiledPolicy): PolicySummary {
     ),
     https: policy.https,
     enforcement: policy.enforcement,
+    tag: policy.tag,
     onOutage: policy.onOutage,
     onError: policy.onError,
     plans: policy.plans,
@@ -113,12 +119,13 @@ export function explainPolicy(policy: CompiledPolicy): PolicySummary {
       environment: type.environment,
       text: describeKeyType(type),
     })),
-    scopes: [...policy.scopes.values()].map(({ name, description, grants, requires }) => ({
+    scopes: [...policy.scopes.values()].map(({ name, description, grants, requires, shadow }) => ({
       name,
       description,
       grants: permissionNames(policy, grants),
       requiredPlan: requires.plan,
       requiredFeature: requires.feature,
+      shadow,
     })),
     presets: [...policy.presets].map(([name, scopes]) => ({
       name,
@@ -138,6 +145,7 @@ function summarizePermission(policy: CompiledPolicy, permission: Permission): Pe
       .filter((role) => has(role.permissions, permission.index))
       .map((role) => role.name),
     scopes: permission.grantedBy.map((scope) => scope.name),
+    shadowScopes: permission.scopes.filter(({ shadow }) => shadow).map((scope) => scope.name),
   };
 }
 
@@ -177,7 +185,10 @@ export type RouteExplanation =
       /** What the request's path names. */
       readonly locationIds: readonly string[];
       readonly limits: readonly (LimitSummary & {
-        /** Such requests that pass in one window, on the plan that gives the most; undefined: they cost nothing. */
+        /**
+         * Such requests that pass in one window, on the plan that gives the most; undefined: they cost nothing,
+         * or the limit is in shadow.
+         */
         readonly requestsAtMost: number | undefined;
       })[];
     }
@@ -216,6 +227,6 @@ export function explainRoute(policy: CompiledPolicy, method: string, path: strin
 
 function limitFor(limit: Limit, cost: number): LimitSummary & { requestsAtMost: number | undefined } {
   const most = Math.max(limit.points, ...limit.planPoints.values());
-  const requestsAtMost = cost === 0 ? undefined : Math.floor(most / cost);
+  const requestsAtMost = cost === 0 || limit.shadow === true ? undefined : Math.floor(most / cost);
   return { name: limit.name, text: describeLimit(limit), requestsAtMost };
 }

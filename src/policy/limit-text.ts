@@ -1,7 +1,7 @@
 import type { Limit } from "../core/policy.ts";
 import { formatDuration } from "./duration.ts";
 
-/** "300 points in 60s per workspace, sliding, then blocked for 60s". */
+/** "300 points in 60s per workspace, sliding, then blocked for 60s"; one in shadow says so at the end. */
 export function describeLimit(limit: Limit): string {
   const whose = {
     key: "per key",
@@ -17,6 +17,7 @@ export function describeLimit(limit: Limit): string {
     limit.shape,
     ...(limit.environments.length === 0 ? [] : [`for ${limit.environments.join(", ")} keys`]),
     ...(limit.blockMs === 0 ? [] : [`then blocked for ${formatDuration(limit.blockMs)}`]),
+    ...(limit.shadow === true ? ["in shadow: refuses nothing"] : []),
   ].join(", ");
 }
 

@@ -127,6 +127,10 @@ const scope = fields({
     gate.default({}),
     "What a workspace must have for the scope to be selected or used there.",
   ),
+  shadow: describe(
+    flag.default(false),
+    "true: a key that lacks what the scope grants is allowed, and told of in shadow_reason; for adoption. Role, plan and workspace are checked as ever.",
+  ),
 });
 
 const LOCATION = "write path. and a parameter of the route, such as path.location_id";
@@ -190,6 +194,10 @@ const limit = fields({
     duration.optional(),
     "How long everything is refused after a call that would exceed the limit, 100ms to 30d. Default: no block.",
   ),
+  shadow: describe(
+    flag.default(false),
+    "true: count, report in shadow_reason what the limit would refuse, and never refuse; for introducing one.",
+  ),
   warn_at: describe(
     share.default(0.9),
     "What is admitted with at least this share of the points spent is counted in the metric tollgate_points_near_limit_total.",
@@ -232,6 +240,10 @@ export const policySchema = fields({
   enforcement: describe(
     oneOf(["enforce", "shadow"]).default("enforce"),
     "shadow: decide, count and report, and never refuse; for adoption.",
+  ),
+  tag: describe(
+    oneOf(["workspace", "api"]).default("workspace"),
+    "What Redis Cluster places buckets by. api: all of this api lie in one slot, so that limits per api, or per key where keys name their workspace, can stand beside others; one node then counts the whole api.",
   ),
   on_outage: describe(
     oneOf(["deny", "local", "allow"]).default("local"),

@@ -24,8 +24,8 @@ const MAX_VALUE_BYTES = 16_384;
  * route, and where a policy in shadow let something pass that it would refuse. Throws `internal`
  * IDENTITY_TOO_LARGE for what no header can carry: half of it would be another identity.
  */
-export function identityHeaders({ principal, shadowReason }: Decision): HeaderLine[] {
-  if (principal === undefined || shadowReason !== undefined) return [];
+export function identityHeaders({ principal, isOverruled }: Decision): HeaderLine[] {
+  if (principal === undefined || isOverruled) return [];
   const lines = valuesOf(principal).filter(([, value]) => value !== "");
   const tooLong = lines.find(([, value]) => value.length > MAX_VALUE_BYTES);
   if (tooLong === undefined) return lines;

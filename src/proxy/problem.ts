@@ -54,6 +54,7 @@ export function refusalOf(decision: Decision, fields: RateLimitFields): Refusal 
       ...(isQuota
         ? {
             "violated-policies": decision.limits
+              .filter((limit) => limit.shadow === undefined)
               .filter((limit) => limit.blockedMs > 0 || limit.remaining < limit.cost)
               .map((limit) => limit.limitName),
           }

@@ -8,7 +8,10 @@ export type RateLimitFields = "draft-10" | "legacy" | "both" | "off";
 
 export type HeaderLine = readonly [name: string, value: string];
 
-/** The fields for these limits, of which `tightest` is one; none where no limit was looked at. */
+/**
+ * The fields for these limits, of which `tightest` is one; none where no limit was looked at. Clients are not
+ * told of limits in shadow: those refuse nothing.
+ */
 export function rateLimitHeaders(
   { limits, tightest }: { limits: readonly PointsState[]; tightest: PointsState | undefined },
   fields: RateLimitFields,
@@ -16,8 +19,9 @@ export function rateLimitHeaders(
   if (tightest === undefined || fields === "off") return [];
   const lines: HeaderLine[] = [];
   if (fields !== "legacy") {
-    lines.push(["ratelimit-policy", limits.map(policyItem).join(", ")]);
-    lines.push(["ratelimit", limits.map(stateItem).join(", ")]);
+    const refusing = limits.filter(({ shadow }) => shadow === undefined);
+    lines.push(["ratelimit-policy", refusing.map(policyItem).join(", ")]);
+    lines.push(["ratelimit", refusing.map(stateItem).join(", ")]);
   }
   if (fields !== "draft-10") {
     lines.push(["x-ratelimit-limit", String(tightest.limit)]);

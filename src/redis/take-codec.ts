@@ -21,7 +21,7 @@ const LATE = 3;
 const REUSED = 4;
 const UNREADABLE = 5;
 
-const LIMIT_BYTES = 41;
+const LIMIT_BYTES = 42;
 const TAKE_BYTES = 11;
 const CHARGE_BYTES = 14;
 const STATE_BYTES = 33;
@@ -44,8 +44,8 @@ export function encodeTakes(
   const limits: Buffer[] = [];
   const indexOfLimit = new Map<string, number>();
   const limit = (charge: Charge): number => {
-    const { shape, windowMs, blockMs } = charge.limit;
-    const id = `${shape} ${windowMs} ${blockMs} ${charge.points}`;
+    const { shape, windowMs, blockMs, shadow } = charge.limit;
+    const id = `${shape} ${shadow} ${windowMs} ${blockMs} ${charge.points}`;
     let index = indexOfLimit.get(id);
     if (index === undefined) {
       index = limits.push(encodeLimit(charge));
@@ -76,11 +76,12 @@ function encodeLimit({ limit, points }: Charge): Buffer {
   const windowUs = limit.windowMs * 1000;
   const bytes = Buffer.allocUnsafe(LIMIT_BYTES);
   bytes.writeUInt8(shapeCodes[limit.shape], 0);
-  bytes.writeDoubleLE(points, 1);
-  bytes.writeDoubleLE(windowUs, 9);
-  bytes.writeDoubleLE(limit.blockMs * 1000, 17);
-  bytes.writeDoubleLE(rememberUs(windowUs), 25);
-  bytes.writeDoubleLE(slackUs(windowUs), 33);
+  bytes.writeUInt8(limit.shadow === true ? 1 : 0, 1);
+  bytes.writeDoubleLE(points, 2);
+  bytes.writeDoubleLE(windowUs, 10);
+  bytes.writeDoubleLE(limit.blockMs * 1000, 18);
+  bytes.writeDoubleLE(rememberUs(windowUs), 26);
+  bytes.writeDoubleLE(slackUs(windowUs), 34);
   return bytes;
 }
 

@@ -14,15 +14,15 @@ export function takeLua(clock: string): string {
 --
 -- KEYS: each bucket and each remembered request_id that the takes name, once.
 -- ARGV[1]: the limits, one after another. All numbers are little-endian; d: a double, times in whole us:
---   B shape (1 sliding, 2 fixed, 3 bucket), d points, d window, d block,
+--   B shape (1 sliding, 2 fixed, 3 bucket), B 1 in shadow, d points, d window, d block,
 --   d how long a request_id is remembered, d how long a key is kept beyond its end
 -- ARGV[2]: the takes, one after another:
 --   d not after (this Redis's clock: later, the take does nothing), B mode (0 enforce, 1 peek, 2 record),
 --   H number of charges; each charge: H bucket (index in KEYS), H request_id (index in KEYS, 0 none),
 --   H limit (index), d cost
 -- Answer, packed: d the clock; for each take B verdict:
---   0 admitted, 1 exceeded, 2 blocked: and for each charge B its own outcome (the same three),
---     d remaining, d reset ms, d blocked ms, d retry after ms
+--   0 admitted, 1 exceeded, 2 blocked, by the limits not in shadow: and for each charge B its own outcome
+--     (the same three), d remaining, d reset ms, d blocked ms, d retry after ms
 --   3 late, 4 the request_id was used with another cost, 5 a bucket that cannot be read: nothing done
 --
 -- State of a bucket: a header: B shape, d last (time of the last change), d block until, d the key's
@@ -55,9 +55,10 @@ local SHORT_HEADER, SLIDING_HEADER, SUB = 49, 57, 6
 
 local limits, position = {}, 1
 while position <= #ARGV[1] do
-  local limit = {}
-  limit.shape, limit.points, limit.window, limit.block, limit.remember, limit.slack, position =
-    unpacked('<Bddddd', ARGV[1], position)
+  local limit, shadow = {}, 0
+  limit.shape, shadow, limit.points, limit.window, limit.block, limit.remember, limit.slack, position =
+    unpacked('<BBddddd', ARGV[1], position)
+  limit.shadow = shadow == 1
   local most = floor(limit.window / SUB_WINDOWS)
   limit.tick = ceil(most / TICKS)
   limit.span = most - most % limit.tick
@@ -127,27 +128,35 @@ end
 local function decode(raw, limit)
   if #raw < SHORT_HEADER then return false end
   local shape, last, block, expiry, start, points, rate = unpacked('<Bdddddd', raw)
-  if shape ~= limit.shape or not plausible(last, block, expiry, start, points)
-    or max(last, block, expiry, start) > LATEST then
+  if shape ~= limit.shape or not (last >= 0 and last <= LATEST and block >= 0 and block <= LATEST
+    and expiry >= 0 and expiry <= LATEST and start >= 0 and start <= LATEST
+    and (last + block + expiry + start) % 1 == 0) then
     return false
   end
-  -- Each field that comes later stands here too: a table that grows is filled anew.
-  local b = {
-    now = last > clock and last or clock, block = block, expiry = expiry, amount = 0, certain = 0,
-    start = start, points = points, rate = rate, limit = false, first = false, last = false, head = false,
-    newest = false, newestFirst = false, closed = false, fresh = false,
-  }
-  if shape == SLIDING then return loadSliding(b, raw, limit) end
-  if #raw ~= SHORT_HEADER or not plausible(rate, 0, 0, 0, 0) then return false end
+  local now = last > clock and last or clock
+  if shape == SLIDING then
+    -- Each field that comes later stands here too: a table that grows is filled anew.
+    return loadSliding({
+      now = now, block = block, expiry = expiry, amount = 0, certain = 0, start = start, points = points,
+      limit = false, full = 0, first = false, last = false, head = false, newest = false, newestFirst = false,
+      closed = false, fresh = false,
+    }, raw, limit)
+  end
+  if #raw ~= SHORT_HEADER or not (points >= 0 and points < 1e30 and rate >= 0 and rate < 1e30
+    and (points + rate) % 1 == 0) then
+    return false
+  end
   local amount = 0
   if shape == BUCKET then
     -- No charge leaves more than that; without a rate nothing would flow back.
-    amount = min(max(0, points - (b.now - start) * rate), rate * LONGEST_DEBT)
-  elseif b.now < start + limit.window then
+    amount = min(max(0, points - (now - start) * rate), rate * LONGEST_DEBT)
+  elseif now < start + limit.window then
     amount = points
   end
-  b.amount, b.certain = amount, amount
-  return b
+  return {
+    now = now, block = block, expiry = expiry, amount = amount, certain = amount, start = start,
+    points = points, rate = rate, limit = false, full = 0,
+  }
 end
 
 -- The bucket, decoded once a batch; false: it cannot be read. Its time stands still during the batch.
@@ -162,7 +171,7 @@ local function load(i, limit)
     else
       b = {
         now = clock, block = 0, amount = 0, certain = 0, start = 0, points = 0, rate = 0, fresh = true,
-        limit = false,
+        limit = false, full = 0,
       }
     end
     buckets[i] = b
@@ -208,9 +217,12 @@ local function untilFits(b, i, limit, cost)
   return untilFull(b, limit)
 end
 
-local changed = {}
+local changed, changes = {}, 0
 local function change(i, b, limit)
-  if not b.limit then changed[#changed + 1] = i end
+  if not b.limit then
+    changes = changes + 1
+    changed[changes] = i
+  end
   b.limit = limit
 end
 
@@ -274,7 +286,7 @@ while position <= #takes do
         theirBuckets[c], repeats[c] = b, r
         local outcome = ADMITTED
         if r then
-          if r.cost ~= cost then outcome = REUSED end
+          if r.cost ~= cost and not limit.shadow then outcome = REUSED end
         elseif mode ~= RECORD then
           if b.block > b.now then
             outcome = BLOCKED
@@ -283,7 +295,7 @@ while position <= #takes do
           end
         end
         outcomes[c] = outcome
-        if outcome > verdict then verdict = outcome end
+        if outcome > verdict and not limit.shadow then verdict = outcome end
       end
     end
   end
@@ -294,7 +306,8 @@ while position <= #takes do
     for c = 1, count do
       local b, limit, cost, outcome = theirBuckets[c], theirLimits[c], costs[c], outcomes[c]
       if cost > 0 and mode ~= PEEK and not repeats[c] then
-        if verdict == ADMITTED then
+        -- Where all is admitted, only a limit in shadow can say anything else.
+        if verdict == ADMITTED and outcome == ADMITTED then
           charge(b, limit, cost)
           change(names[c], b, limit)
           if limit.block > 0 and b.block <= b.now and b.certain > limit.capacity then
@@ -303,31 +316,41 @@ while position <= #takes do
           if ids[c] > 0 then
             requests[ids[c]] = {cost = cost, till = b.now + limit.remember, slack = limit.slack}
           end
-        elseif verdict == EXCEEDED and mode == ENFORCE and outcome == EXCEEDED and limit.block > 0
+        elseif outcome == EXCEEDED and mode == ENFORCE and verdict == (limit.shadow and ADMITTED or EXCEEDED)
+          and limit.block > 0 and cost <= limit.points
           and b.certain + cost * limit.unit > limit.capacity then
           b.block = b.now + limit.block
           change(names[c], b, limit)
         end
       end
       local full, blocked, remaining, retry = untilFull(b, limit), 0, 0, 0
+      b.full = full
       if b.block > b.now then
         blocked = b.block - b.now
-        full = max(full, blocked)
+        if blocked > full then full = blocked end
       elseif b.amount < limit.capacity then
-        remaining = floor((limit.capacity - b.amount) / limit.unit)
+        remaining = limit.capacity - b.amount
+        if limit.unit > 1 then remaining = floor(remaining / limit.unit) end
       end
-      if outcome ~= ADMITTED then retry = max(blocked, untilFits(b, names[c], limit, cost)) end
+      if outcome ~= ADMITTED then
+        retry = max(blocked, untilFits(b, names[c], limit, cost))
+        retry = ceil(retry / 1000)
+      end
+      if blocked > 0 then blocked = ceil(blocked / 1000) end
       size = size + 1
-      answer[size] = pack('<Bdddd', outcome, remaining, ceil(full / 1000), ceil(blocked / 1000), ceil(retry / 1000))
+      answer[size] = pack('<Bdddd', outcome, remaining, ceil(full / 1000), blocked, retry)
     end
   end
 end
 
-for n = 1, #changed do
+for n = 1, changes do
   local i = changed[n]
   local b = buckets[i]
   local limit, raw = b.limit, values[i]
-  local past = max(b.block, b.now + untilFull(b, limit)) + limit.slack
+  -- Of the last answer, which came after the last change.
+  local past = b.now + b.full
+  if b.block > past then past = b.block end
+  past = past + limit.slack
   -- The expiry is set further ahead than it must be, so that most changes leave it as it is.
   local rewrites = b.fresh or past > b.expiry
   if rewrites then b.expiry = past + floor(limit.slack / 2) end

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CheckInput, ConsumeInput, Decision, PointsState, Principal } from "../core/decision.ts";
-import { denyReasons } from "../core/deny-reason.ts";
+import { type DenyReason, denyReasons } from "../core/deny-reason.ts";
 import { invalidField } from "../core/errors.ts";
 import type { PointsMode } from "../core/ports.ts";
 import type {
@@ -80,9 +80,6 @@ export function checkResponse(decision: Decision): MessageInitShape<typeof Check
     ...verdict(decision),
     ...(decision.principal === undefined ? {} : { principal: principalMessage(decision.principal) }),
     requiredScopes: [...decision.requiredScopes],
-    ...(decision.shadowReason === undefined
-      ? {}
-      : { shadowReason: denyReasons[decision.shadowReason].number }),
     steps: decision.steps.map(({ name, passed, detail }) => ({ name, passed, detail })),
   };
 }
@@ -104,7 +101,13 @@ function verdict(decision: Decision) {
     limits: decision.limits.map(pointsMessage),
     retryAfterMs: uint32(decision.retryAfterMs),
     degraded: decision.degraded.map((cause) => DEGRADED_CAUSES[cause]),
+    ...shadowReasonField(decision.shadowReason),
   };
+}
+
+/** Left out where there is none. */
+function shadowReasonField(reason: DenyReason | undefined) {
+  return reason === undefined ? {} : { shadowReason: denyReasons[reason].number };
 }
 
 const DEGRADED_CAUSES = {
@@ -122,6 +125,8 @@ export function pointsMessage(state: PointsState): MessageInitShape<typeof Point
     windowSeconds: uint32(state.windowSeconds),
     resetMs: uint32(state.resetMs),
     blockedMs: uint32(state.blockedMs),
+    shadow: state.shadow !== undefined,
+    ...shadowReasonField(state.shadow?.reason),
   };
 }
 

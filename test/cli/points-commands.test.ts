@@ -77,6 +77,8 @@ test("with --json it is the service's own answer", async () => {
         windowSeconds: 60,
         resetMs: expect.any(Number),
         blockedMs: 0,
+        shadow: false,
+        shadowReason: "DENY_REASON_UNSPECIFIED",
       },
     ],
   });

@@ -24,6 +24,7 @@ export interface ChargeOptions {
   readonly points?: number;
   readonly bucket?: string;
   readonly cost?: number;
+  readonly shadow?: boolean;
 }
 
 const MINUTE = 60_000;
@@ -45,6 +46,7 @@ export function chargeOf({
   points = 300,
   bucket = newBucket(),
   cost = 1,
+  shadow = false,
 }: ChargeOptions = {}): Charge {
   return {
     limit: {
@@ -57,6 +59,7 @@ export function chargeOf({
       windowMs,
       shape,
       blockMs,
+      ...(shadow && { shadow }),
     },
     points,
     bucket,
@@ -669,6 +672,127 @@ export function bucketStoreContract(name: string, createSubject: () => Promise<B
             { remaining: 0, blockedMs: 7000 },
           ],
         });
+      });
+    });
+
+    describe("limits in shadow:", () => {
+      test("one refuses nothing: what fits is charged to it, and what does not is not", async () => {
+        const real = chargeOf({ points: 10, cost: 2 });
+        const watching = chargeOf({ points: 3, cost: 2, shadow: true });
+        await at(1000, [watching, real]);
+        expect(await at(1000, [watching, real])).toMatchObject({
+          outcome: "admitted",
+          states: [
+            { outcome: "exceeded", remaining: 1, retryAfterMs: MINUTE },
+            { outcome: "admitted", remaining: 6, retryAfterMs: 0 },
+          ],
+        });
+        expect(await at(1000, { ...watching, cost: 1 })).toMatchObject({
+          outcome: "admitted",
+          states: [{ outcome: "admitted", remaining: 0 }],
+        });
+      });
+
+      test("each is for itself: what one would refuse, another is charged", async () => {
+        const narrow = chargeOf({ points: 1, cost: 2, shadow: true });
+        const wide = chargeOf({ shape: "bucket", points: 9, cost: 2, shadow: true });
+        expect(await at(1000, [narrow, wide])).toMatchObject({
+          outcome: "admitted",
+          states: [
+            { outcome: "exceeded", remaining: 1 },
+            { outcome: "admitted", remaining: 7 },
+          ],
+        });
+      });
+
+      test("what the others refuse is not charged to it, and starts no block of it", async () => {
+        const real = chargeOf({ points: 1 });
+        const wide = chargeOf({ points: 9, shadow: true });
+        const full = chargeOf({ shape: "fixed", points: 1, blockMs: 5000, shadow: true });
+        await at(1000, [real, full]);
+        expect(await at(1000, [wide, full, real])).toMatchObject({
+          outcome: "exceeded",
+          states: [
+            { outcome: "admitted", remaining: 9 },
+            { outcome: "exceeded", blockedMs: 0 },
+            { outcome: "exceeded", remaining: 0 },
+          ],
+        });
+        expect(await stateAt(1000, full, { mode: "peek" })).toMatchObject({ blockedMs: 0 });
+      });
+
+      test("its block refuses nothing, is charged nothing, and ends", async () => {
+        const real = chargeOf({ points: 100 });
+        const watching = chargeOf({ shape: "fixed", points: 1, windowMs: 1000, blockMs: 5000, shadow: true });
+        await at(1000, [watching, real]);
+        expect(await at(1500, [watching, real])).toMatchObject({
+          outcome: "admitted",
+          states: [{ outcome: "exceeded", blockedMs: 5000 }, { remaining: 98 }],
+        });
+        expect(await at(4000, [watching, real])).toMatchObject({
+          outcome: "admitted",
+          states: [{ outcome: "blocked", blockedMs: 2500, retryAfterMs: 2500 }, { remaining: 97 }],
+        });
+        expect(await at(6500, [watching, real])).toMatchObject({
+          outcome: "admitted",
+          states: [{ outcome: "admitted", remaining: 0, blockedMs: 0 }, { remaining: 96 }],
+        });
+      });
+
+      test("its block starts with no peek, no cost of 0, and no cost above it", async () => {
+        const watching = chargeOf({ points: 2, cost: 2, blockMs: 5000, shadow: true });
+        await at(1000, watching);
+        for (const [cost, mode] of [
+          [2, "peek"],
+          [0, "enforce"],
+          [3, "enforce"],
+        ] as const) {
+          expect(await stateAt(1000, { ...watching, cost }, { mode })).toMatchObject({ blockedMs: 0 });
+        }
+        expect(await stateAt(1000, watching)).toMatchObject({ outcome: "exceeded", blockedMs: 5000 });
+        expect(await stateAt(1000, { ...watching, cost: 0 })).toMatchObject({ outcome: "blocked" });
+      });
+
+      test("a record is charged to it whatever its state, and starts its block", async () => {
+        const watching = chargeOf({ points: 3, cost: 4, blockMs: 5000, shadow: true });
+        expect(await at(1000, watching, { mode: "record" })).toMatchObject({
+          outcome: "admitted",
+          states: [{ outcome: "admitted", remaining: 0, blockedMs: 5000 }],
+        });
+        expect(await stateAt(1000, watching, { mode: "record" })).toMatchObject({ outcome: "admitted" });
+      });
+
+      test("a request_id charges it once; with another cost, it is no error of its own", async () => {
+        const watching = chargeOf({ points: 9, cost: 2, shadow: true });
+        await at(1000, watching, { requestId: "r1" });
+        expect(await stateAt(1000, watching, { requestId: "r1" })).toMatchObject({ remaining: 7 });
+        const other = { ...watching, cost: 3 };
+        expect(await stateAt(1000, other, { requestId: "r1" })).toMatchObject({
+          outcome: "admitted",
+          remaining: 7,
+        });
+        const real = chargeOf({ points: 9, cost: 2 });
+        await at(1000, [real, watching], { requestId: "r2" });
+        await expect(at(1000, [{ ...real, cost: 3 }, other], { requestId: "r2" })).rejects.toMatchObject({
+          reason: "REQUEST_ID_REUSED",
+        });
+      });
+
+      test("taken out of shadow it goes on with what was counted, and with the block that runs", async () => {
+        const watching = chargeOf({ points: 3, cost: 2, blockMs: 5000, shadow: true });
+        const real = { ...watching, limit: { ...watching.limit, shadow: false } };
+        await at(1000, watching);
+        expect(await stateAt(1000, { ...real, cost: 1 })).toMatchObject({ remaining: 0 });
+        await at(2000, watching);
+        expect((await at(3000, real)).outcome).toBe("blocked");
+      });
+
+      test("of one batch, a limit in shadow and the same out of it are told apart", async () => {
+        await subject.setClock(1000);
+        const [watching, real] = [true, false].map((shadow) => chargeOf({ points: 1, cost: 2, shadow }));
+        const take = (charge: Charge | undefined) => subject.store.take(takeOf(charge as Charge), inTime());
+        const answers = await Promise.all([take(watching), take(real), take(watching)]);
+        expect(answers.map(({ outcome }) => outcome)).toEqual(["admitted", "exceeded", "admitted"]);
       });
     });
 

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { BucketStore } from "../../src/core/ports.ts";
 import { newSecret } from "../../src/core/secret.ts";
 import { admin, callerWith, createWorld, NO_DEADLINE } from "./world.ts";
 
@@ -545,5 +546,276 @@ describe("a policy in shadow", () => {
     });
     world.reload(shop);
     expect(await world.check(secret, "items.read")).toMatchObject({ reason: "POINTS_EXCEEDED" });
+  });
+});
+
+describe("a limit in shadow", () => {
+  const limits = (...lines: readonly string[]) =>
+    shop.replace(/limits:[^]*$/, `limits:\n${lines.map((line) => `  - {${line}}\n`).join("")}`);
+  const minute = "name: minute, per: workspace, points: 10, window: 60s, block: 30s";
+  const trial = "name: trial, per: key, points: 3, window: 60s, block: 5s, shadow: true";
+
+  it("never refuses: its refusal is told, with its state, and the others decide", async () => {
+    world.reload(limits(trial, minute));
+    expect(await world.check(secret, "items.read", { points: 3 })).toMatchObject({
+      allowed: true,
+      shadowReason: undefined,
+      limits: [
+        { limitName: "trial", remaining: 0, shadow: { reason: undefined } },
+        { limitName: "minute", remaining: 7, shadow: undefined },
+      ],
+    });
+    expect(await world.check(secret, "items.read", { explain: true })).toMatchObject({
+      allowed: true,
+      reason: undefined,
+      isShadow: false,
+      isOverruled: false,
+      shadowReason: "POINTS_EXCEEDED",
+      retryAfterMs: 0,
+      points: { limitName: "minute", remaining: 6 },
+      limits: [
+        { limitName: "trial", remaining: 0, blockedMs: 5000, shadow: { reason: "POINTS_EXCEEDED" } },
+        { limitName: "minute" },
+      ],
+      steps: expect.arrayContaining([
+        expect.objectContaining({
+          name: "points",
+          passed: true,
+          detail: expect.stringMatching(
+            /^"minute": 6 of 10.* In shadow "trial" would refuse it: POINTS_EXCEEDED\.$/,
+          ),
+        }),
+      ]),
+    });
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      allowed: true,
+      shadowReason: "BLOCKED",
+      limits: [{ shadow: { reason: "BLOCKED" } }, { remaining: 5 }],
+    });
+    expect(await world.check(secret, "items.read", { mode: "peek" })).toMatchObject({
+      allowed: true,
+      shadowReason: "BLOCKED",
+    });
+    expect(await world.check(secret, "items.read", { mode: "record" })).toMatchObject({
+      allowed: true,
+      shadowReason: undefined,
+    });
+  });
+
+  it("is charged nothing of what another refuses, whose time to wait alone is told", async () => {
+    world.reload(limits("name: trial, per: key, points: 11, window: 1h, shadow: true", minute));
+    await world.check(secret, "items.read", { points: 10 });
+    expect(await world.check(secret, "items.read", { points: 2 })).toMatchObject({
+      allowed: false,
+      reason: "POINTS_EXCEEDED",
+      shadowReason: undefined,
+      retryAfterMs: 60_000,
+      points: { limitName: "minute" },
+      limits: [{ limitName: "trial", remaining: 1, blockedMs: 0 }, { blockedMs: 30_000 }],
+    });
+  });
+
+  it("tells a cost above it, charges the others, and starts no block", async () => {
+    world.reload(limits(trial, minute));
+    expect(await world.check(secret, "items.read", { points: 4, explain: true })).toMatchObject({
+      allowed: true,
+      shadowReason: "COST_ABOVE_LIMIT",
+      cost: 4,
+      limits: [{ remaining: 3, blockedMs: 0, shadow: { reason: "COST_ABOVE_LIMIT" } }, { remaining: 6 }],
+      steps: expect.arrayContaining([
+        { name: "cost", passed: true, detail: 'It costs 4; "trial" is 3, and in shadow.' },
+      ]),
+    });
+    expect(await world.check(secret, "items.read", { points: 4, mode: "rights" })).toMatchObject({
+      allowed: true,
+      shadowReason: "COST_ABOVE_LIMIT",
+    });
+    expect(await world.check(secret, "items.read", { points: 11 })).toMatchObject({
+      reason: "COST_ABOVE_LIMIT",
+      shadowReason: undefined,
+    });
+  });
+
+  it("alone is no limit at all to clients: none is the tightest", async () => {
+    world.reload(limits(trial));
+    await world.check(secret, "items.read", { points: 3 });
+    expect(await world.check(secret, "items.read", { explain: true })).toMatchObject({
+      allowed: true,
+      points: undefined,
+      limits: [{ limitName: "trial" }],
+      shadowReason: "POINTS_EXCEEDED",
+      steps: expect.arrayContaining([
+        expect.objectContaining({ detail: expect.stringMatching(/^All limits are in shadow\./) }),
+      ]),
+    });
+  });
+
+  it("alone refuses nothing without its store either", async () => {
+    const down: BucketStore = {
+      take: async () => ({ outcome: "unavailable", states: [], decidedBy: "store" }),
+    };
+    world.reload(limits(trial));
+    world.replaceBuckets(down);
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      allowed: true,
+      shadowReason: "STORE_UNAVAILABLE",
+      degraded: ["points_skipped"],
+    });
+    world.reload(limits(trial, minute));
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      allowed: false,
+      reason: "STORE_UNAVAILABLE",
+      degraded: [],
+    });
+  });
+
+  it("goes on with what was counted when it is enforced", async () => {
+    const larger = trial.replace("points: 3", "points: 8");
+    world.reload(limits(larger, minute));
+    await world.check(secret, "items.read", { points: 7 });
+    world.reload(limits(larger.replace(", shadow: true", ""), minute));
+    expect(await world.check(secret, "items.read", { points: 2 })).toMatchObject({
+      allowed: false,
+      reason: "POINTS_EXCEEDED",
+      limits: [{ limitName: "trial", remaining: 0, blockedMs: 5000 }, { remaining: 3 }],
+    });
+  });
+
+  it("tells consumers of points, too", async () => {
+    world.reload(limits(trial, minute));
+    const { keyId } = (await world.check(secret, "items.read", { points: 3 })).principal ?? { keyId: "" };
+    expect(await world.consume(keyId, 1)).toMatchObject({
+      allowed: true,
+      shadowReason: "POINTS_EXCEEDED",
+      points: { limitName: "minute", remaining: 6 },
+    });
+  });
+
+  it("in a policy in shadow starts no block, and is told apart from what that overrules", async () => {
+    world.reload(`${limits(trial, minute)}enforcement: shadow\n`);
+    await world.check(secret, "items.read", { points: 3 });
+    expect(await world.check(secret, "items.read")).toMatchObject({
+      shadowReason: "POINTS_EXCEEDED",
+      isOverruled: false,
+      limits: [{ blockedMs: 0 }, { remaining: 6 }],
+    });
+    expect(await world.check(secret, "items.read", { points: 7 })).toMatchObject({
+      allowed: true,
+      shadowReason: "POINTS_EXCEEDED",
+      isOverruled: true,
+    });
+  });
+});
+
+describe("a scope in shadow", () => {
+  const scoped = (scopes: string) =>
+    shop.replace("scopes: {items.read: {}, items.write: {}}", `scopes: {${scopes}}`);
+  let reader: string;
+  beforeEach(async () => {
+    const fields = { workspaceId: "w1", userId: "ann", type: "live", scopes: ["items.read"] };
+    reader = (await world.createKey(fields)).secret;
+  });
+
+  it("is not missed: the request is allowed, charged, and told of", async () => {
+    world.reload(scoped("items.read: {}, items.write: {shadow: true}"));
+    expect(await world.check(reader, "items.write", { explain: true })).toMatchObject({
+      allowed: true,
+      reason: undefined,
+      shadowReason: "SCOPE_INSUFFICIENT",
+      isOverruled: false,
+      requiredScopes: ["items.write"],
+      principal: { permissions: ["items.read", "ping"] },
+      points: { remaining: 8 },
+      steps: expect.arrayContaining([
+        {
+          name: "scope",
+          passed: true,
+          detail: "The key's scopes do not grant items.write; the scope items.write is in shadow.",
+        },
+      ]),
+    });
+    expect(await world.check(secret, "items.write")).toMatchObject({
+      allowed: true,
+      shadowReason: undefined,
+      requiredScopes: [],
+    });
+  });
+
+  it("passes over nothing but the scope: role, location and points refuse as ever", async () => {
+    world.reload(scoped("items.read: {}, items.write: {shadow: true}"));
+    const fields = { workspaceId: "w1", userId: "bob", type: "live", scopes: ["items.read"] };
+    const clerk = (await world.createKey(fields)).secret;
+    expect(await world.check(clerk, "items.write")).toMatchObject({ reason: "ROLE_INSUFFICIENT" });
+    expect(await world.check(reader, "items.write", { points: 11 })).toMatchObject({
+      allowed: false,
+      reason: "COST_ABOVE_LIMIT",
+      shadowReason: undefined,
+      requiredScopes: [],
+    });
+  });
+
+  it("is one of several that grant it: any of them in shadow is enough", async () => {
+    const both = (shadow: string) =>
+      scoped(`items.read: {}, items.write: {}, stock: {grants: [items.write]${shadow}}`);
+    world.reload(both(", shadow: true"));
+    expect(await world.check(reader, "items.write")).toMatchObject({
+      allowed: true,
+      shadowReason: "SCOPE_INSUFFICIENT",
+      requiredScopes: ["items.write", "stock"],
+    });
+    world.reload(both(""));
+    expect(await world.check(reader, "items.write")).toMatchObject({ reason: "SCOPE_INSUFFICIENT" });
+  });
+
+  it("opens only what it grants itself, not what it implies", async () => {
+    const { secret: none } = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "live",
+      scopes: ["items.write"],
+    });
+    world.reload(scoped("items.read: {}, items.write: {}, stock: {shadow: true, grants: [items.write]}"));
+    expect(await world.check(none, "items.read")).toMatchObject({ reason: "SCOPE_INSUFFICIENT" });
+    world.reload(
+      `${shop
+        .replace(
+          "scopes: {items.read: {}, items.write: {}}",
+          "scopes: {items.read: {}, items.write: {shadow: true}, old: {grants: [ping2]}}",
+        )
+        .replace("items.write: 2,", "items.write: 2, ping2: 1,")}write_implies_read: true\n`,
+    );
+    const { secret: old } = await world.createKey({
+      workspaceId: "w1",
+      userId: "ann",
+      type: "live",
+      scopes: ["old"],
+    });
+    expect(await world.check(old, "items.write")).toMatchObject({
+      allowed: true,
+      shadowReason: "SCOPE_INSUFFICIENT",
+    });
+    expect(await world.check(old, "items.read")).toMatchObject({ reason: "SCOPE_INSUFFICIENT" });
+  });
+
+  it("that is not available to the workspace opens nothing there", async () => {
+    const gated = "items.write: {}, trial: {grants: [items.write], shadow: true, requires: {plan: pro}}";
+    world.reload(scoped(`items.read: {}, ${gated}`));
+    expect(await world.check(reader, "items.write")).toMatchObject({ reason: "SCOPE_INSUFFICIENT" });
+    await world.putWorkspace("w1", { plan: "pro", withheldScopes: ["items.write", "trial"] });
+    expect(await world.check(reader, "items.write")).toMatchObject({ reason: "SCOPE_UNAVAILABLE" });
+    await world.putWorkspace("w1", { plan: "pro" });
+    expect(await world.check(reader, "items.write")).toMatchObject({ allowed: true });
+  });
+
+  it("comes before a limit in shadow, as the steps do", async () => {
+    world.reload(
+      scoped("items.read: {}, items.write: {shadow: true}").replace(
+        "window: 60s}\n",
+        "window: 60s, shadow: true}\n",
+      ),
+    );
+    expect(await world.check(reader, "items.write", { points: 9 })).toMatchObject({
+      shadowReason: "SCOPE_INSUFFICIENT",
+    });
   });
 });

@@ -2,7 +2,11 @@ import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import { storeUnavailable, TollgateError } from "../../src/core/errors.ts";
 import type { BucketStore, TakeRequest } from "../../src/core/ports.ts";
-import { createRateLimits, type RateLimitDecision } from "../../src/core/rate-limits.ts";
+import {
+  createRateLimits,
+  type RateLimitDecision,
+  type RateLimitDescriptor,
+} from "../../src/core/rate-limits.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { withOutage } from "../../src/points/outage.ts";
 import { admin, callerWith, createWorld, NO_DEADLINE } from "./world.ts";
@@ -35,6 +39,16 @@ scopes: {do: {}}
 key_types: {token: {prefix: other_, workspace: bound, scopes: selected, acts_as: workspace}}
 `;
 
+const manyLimits = `
+api: many
+permissions: {do: 1}
+roles: {admin: {permissions: ["*"], creates_keys: true}}
+scopes: {do: {}}
+key_types: {token: {prefix: many_, workspace: bound, scopes: selected, acts_as: workspace}}
+limits:
+${[1, 2, 3, 4].map((hours) => `  - {name: h${hours}, per: descriptor, descriptor: {remote_address: "*"}, points: 10, window: ${hours}h}`).join("\n")}
+`;
+
 let world: ReturnType<typeof createWorld>;
 let keyId: string;
 let secret: string;
@@ -63,14 +77,18 @@ function limit(
   return world.rateLimits.limit(
     {
       api,
-      descriptors: descriptors.map(({ points = 1, ...entries }) => ({
-        entries: Object.entries(entries).map(([key, value]) => ({ key, value: String(value) })),
-        points: Number(points),
-      })),
+      descriptors: asDescriptors(descriptors),
     },
     caller,
     deadline,
   );
+}
+
+function asDescriptors(descriptors: readonly Descriptor[]): RateLimitDescriptor[] {
+  return descriptors.map(({ points = 1, ...entries }) => ({
+    entries: Object.entries(entries).map(([key, value]) => ({ key, value: String(value) })),
+    points: Number(points),
+  }));
 }
 
 /** Of each descriptor: whether it passes, and its tightest limit with what is left of it. */
@@ -80,6 +98,20 @@ function statuses({ descriptors }: RateLimitDecision): string[] {
     return `${allowed ? "passes" : "refused"}${left}`;
   });
 }
+
+it("a request that would count in more than 100 buckets at once is refused whole", async () => {
+  const addresses = (count: number): Descriptor[] =>
+    Array.from({ length: count }, (_, index) => ({ remote_address: `192.0.2.${index}` }));
+  const many = createWorld(manyLimits);
+  const ask = (count: number): Promise<RateLimitDecision> =>
+    many.rateLimits.limit({ api: "many", descriptors: asDescriptors(addresses(count)) }, admin, NO_DEADLINE);
+  expect((await ask(25)).limits).toHaveLength(100);
+  await expect(ask(26)).rejects.toMatchObject({
+    code: "invalid_argument",
+    violations: [{ field: "descriptors", description: "they count in 104 buckets, and at most in 100" }],
+  });
+  expect((await ask(1)).limits).toMatchObject(Array(4).fill({ remaining: 8 }));
+});
 
 describe("a key that was checked", () => {
   it("is charged in the buckets that a check of it is charged in", async () => {
@@ -402,6 +434,100 @@ describe("a policy in shadow", () => {
     expect(await limit([login])).toMatchObject({ allowed: false, reason: "POINTS_EXCEEDED" });
     expect(await limit([login])).toMatchObject({ reason: "BLOCKED" });
   });
+});
+
+describe("a limit in shadow", () => {
+  const watched = (name: string) => {
+    const line = new RegExp(`(name: ${name}, .*)}`);
+    return (policy: string) => policy.replace(line, "$1, shadow: true}");
+  };
+  const client = { remote_address: "1.1.1.1" };
+
+  it("is never over limit, and tightest of nothing; the others decide, and what it would say is told", async () => {
+    world.reload(watched("second")(shop));
+    await limit([{ ...client, points: 6 }]);
+    const decision = await limit([client]);
+    expect(decision).toMatchObject({
+      allowed: true,
+      reason: undefined,
+      isShadow: false,
+      shadowReason: "POINTS_EXCEEDED",
+      points: { limitName: "hour", remaining: 5 },
+      limits: [{ limitName: "second", shadow: { reason: "POINTS_EXCEEDED" } }, { limitName: "hour" }],
+    });
+    expect(statuses(decision)).toEqual(["passes hour 5"]);
+    const refused = await limit([{ ...client, points: 6 }]);
+    expect(refused).toMatchObject({
+      reason: "POINTS_EXCEEDED",
+      shadowReason: undefined,
+      retryAfterMs: 3_600_000,
+    });
+  });
+
+  it("does not refuse what several descriptors cost together", async () => {
+    world.reload(watched("second")(shop));
+    const decision = await limit([
+      { ...client, points: 4 },
+      { ...client, points: 4 },
+    ]);
+    expect(decision).toMatchObject({
+      allowed: true,
+      shadowReason: "COST_ABOVE_LIMIT",
+      limits: [{ limitName: "second", remaining: 6 }, { remaining: 4 }],
+    });
+    expect(statuses(decision)).toEqual(["passes hour 4", "passes hour 4"]);
+  });
+
+  it("of a key is charged as a check charges it", async () => {
+    world.reload(watched("each")(shop));
+    await limit([{ key_id: keyId, points: 8 }]);
+    expect(await limit([{ key_id: keyId }])).toMatchObject({
+      allowed: true,
+      shadowReason: "POINTS_EXCEEDED",
+    });
+    expect(await world.check(secret, "GET /items")).toMatchObject({
+      allowed: true,
+      shadowReason: "POINTS_EXCEEDED",
+      limits: [{ remaining: 0 }, { remaining: 0 }],
+    });
+  });
+
+  it("alone refuses nothing without the store, and beside another is no reason to pass", async () => {
+    const down: BucketStore = {
+      take: async () => ({ outcome: "unavailable", states: [], decidedBy: "store" }),
+    };
+    world.reload(watched("logins")(shop));
+    world.replaceBuckets(down);
+    const login = { ...client, path: "/login" };
+    expect(await limit([login])).toMatchObject({
+      allowed: true,
+      shadowReason: "STORE_UNAVAILABLE",
+      degraded: ["points_skipped"],
+    });
+    const both = await limit([login, client]);
+    expect(both).toMatchObject({ allowed: false, reason: "STORE_UNAVAILABLE", shadowReason: undefined });
+    expect(statuses(both)).toEqual(["passes", "refused"]);
+  });
+});
+
+it("with tag: api a key and other descriptors are charged in one shard", async () => {
+  const taken: TakeRequest[] = [];
+  const buckets = createInProcessBuckets();
+  world.reload(`${shop}tag: api\n`);
+  world.replaceBuckets({
+    take(request, deadline) {
+      taken.push(request);
+      return buckets.take(request, deadline);
+    },
+  });
+  expect(await limit([{ key_id: keyId }, { remote_address: "1.1.1.1", path: "/login" }])).toMatchObject({
+    allowed: true,
+  });
+  expect(taken.flatMap(({ charges }) => charges.map(({ shardBy }) => shardBy))).toEqual([
+    "shop",
+    "shop",
+    "shop",
+  ]);
 });
 
 describe("what cannot be decided is an error", () => {

@@ -134,6 +134,17 @@ describe("in an outage", () => {
     expect(await take(charge)).toMatchObject({ outcome: "admitted", states: [{ remaining: 0 }] });
   });
 
+  test("local: a limit in shadow whose share is too small refuses nothing", async () => {
+    const { take, state } = createFaulty({ liveReplicas: 4 });
+    state.fault = "refuses";
+    const tight = chargeOf({ points: 10, cost: 3, shadow: true });
+    expect(await take([chargeOf({ points: 1000, cost: 3 }), tight])).toMatchObject({
+      outcome: "admitted",
+      decidedBy: "local",
+      states: [{ outcome: "admitted" }, { outcome: "exceeded" }],
+    });
+  });
+
   test("local: with more replicas than points a share is none; a cost of 0 still passes", async () => {
     const { take, state } = createFaulty({ liveReplicas: 9 });
     state.fault = "refuses";

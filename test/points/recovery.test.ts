@@ -20,7 +20,7 @@ function createOutage({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
   const clock = { ms: 1000 };
   const now = () => clock.ms;
   const inner = createInProcessBuckets({ now });
-  const state = { fault: "none" as Fault, charged: 0, asked: false };
+  const state = { fault: "none" as Fault, charged: 0, chargedIds: new Set<string>(), asked: false };
   const events: OutageEvent[] = [];
   let droppedFates: ((fate: Fate) => void)[] = [];
   const store: BucketStore = {
@@ -33,7 +33,9 @@ function createOutage({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
       state.asked = true;
       const { answer, charged } = inner.decide(request);
       request.charges.forEach(({ cost }, index) => {
-        if (charged[index] === true) state.charged += cost;
+        if (charged[index] !== true) return;
+        state.charged += cost;
+        state.chargedIds.add(request.requestId);
       });
       if (state.fault === "none") return answer;
       throw storeUnavailable("redis", new NoReply("no reply", Promise.resolve<Fate>("unknown")));
@@ -312,6 +314,8 @@ test("whatever fails: no answer of the store admits beyond what the process has 
           const cost = requestId === "" ? given : (costs.get(requestId) ?? given);
           costs.set(requestId, cost);
           const chargedBefore = state.charged;
+          // What the store charged before it charges no more, although nobody may have learnt of it.
+          const isRepeat = requestId !== "" && state.chargedIds.has(requestId);
           state.asked = false;
           const { outcome, decidedBy } = await take({ ...charge, cost }, { requestId });
           const chargedNow = state.charged - chargedBefore;
@@ -322,8 +326,6 @@ test("whatever fails: no answer of the store admits beyond what the process has 
           } else if (!admittedIds.has(requestId)) {
             if (requestId !== "") admittedIds.add(requestId);
             used += cost;
-            // A repeat of what the store charged before spends nothing now.
-            const isRepeat = decidedBy === "store" && chargedNow === 0;
             if (!isRepeat && (!isLost || !state.asked)) admitted.push({ atMs: clock.ms, cost });
             if (decidedBy === "store" && !isRepeat) {
               const within = admitted.filter(({ atMs }) => atMs > clock.ms - windowMs);

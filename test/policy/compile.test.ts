@@ -13,6 +13,7 @@ describe("defaults", () => {
       basePath: "",
       https: "required",
       enforcement: "enforce",
+      tag: "workspace",
       onOutage: "local",
       onError: "deny",
       requires: { plan: "", feature: "" },
@@ -25,8 +26,9 @@ describe("defaults", () => {
   test("roles create and manage nothing, limits slide over all environments and block nobody", () => {
     expect(policy.roles.get("clerk")).toMatchObject({ createsKeys: false, managesKeys: "none" });
     expect(policy.limits).toMatchObject([
-      { shape: "sliding", blockMs: 0, environments: [], windowMs: 60_000, warnAt: 0.9 },
+      { shape: "sliding", blockMs: 0, environments: [], windowMs: 60_000, warnAt: 0.9, shadow: false },
     ]);
+    expect(policy.scopes.get("items.read")).toMatchObject({ shadow: false });
   });
 
   test("keys are live, live until revoked, and overlap for a day when rotated", () => {
@@ -158,6 +160,14 @@ describe("a cost", () => {
     expect(policyOf(elsewhere).permissions.get("items.write")?.cost).toBe(400);
   });
 
+  test("may be above a limit in shadow, which refuses nothing", () => {
+    const watched = shopWith(
+      ["window: 60s", "window: 60s, shadow: true"],
+      ["items.write: 2", "items.write: 400"],
+    );
+    expect(policyOf(watched).limits).toMatchObject([{ shadow: true }]);
+  });
+
   test("of 0 is written, never assumed", () => {
     expect(policyOf(shopWith(["items.read: 1", "items.read: 0"])).permissions.get("items.read")?.cost).toBe(
       0,
@@ -201,6 +211,9 @@ describe("the digest", () => {
     ["the order of plans", shopWith(["[free, pro]", "[pro, free]"])],
     ["a limit's points", shopWith(["points: 100", "points: 101"])],
     ["a limit's block", shopWith(["window: 60s", "window: 60s, block: 60s"])],
+    ["a limit's shadow", shopWith(["window: 60s", "window: 60s, shadow: true"])],
+    ["a scope's shadow", shopWith(["items.write: {}", "items.write: {shadow: true}"])],
+    ["the tag", shopWith(["plans:", "tag: api\nplans:"])],
     ["a route's location", shopWith([", location: path.shop", ""])],
     ["a parameter that two routes read differently", shopWith(["/shops/:shop/items", "/shops/:shop/parts"])],
     ["a key type's prefix", shopWith(["prefix: shop_", "prefix: shop_live_"])],

@@ -214,6 +214,60 @@ const ROWS: readonly Row[] = [
     ["takes limits.points: the environments was live, and is all"],
   ],
   [
+    "a limit in shadow",
+    "window: 60s",
+    "window: 60s, shadow: true",
+    ["gives limits.points: shadow was false, and is true"],
+    ["takes limits.points: shadow was true, and is false"],
+  ],
+  [
+    "a limit in shadow with other points",
+    "points: 100, window: 60s",
+    "points: 50, window: 60s, shadow: true",
+    [
+      "changes limits.points: the points was 100, and is 50",
+      "gives limits.points: shadow was false, and is true",
+    ],
+    [
+      "takes limits.points: shadow was true, and is false",
+      "changes limits.points: the points was 50, and is 100",
+    ],
+  ],
+  [
+    "a new limit in shadow",
+    "limits:\n",
+    "limits:\n  - {name: burst, per: key, points: 10, window: 1s, shadow: true}\n",
+    ["changes limits.burst: a new limit: 10 points in 1s per key, sliding, in shadow: refuses nothing"],
+    ["changes limits.burst: there is no such limit any more"],
+  ],
+  [
+    "a scope in shadow",
+    "  items.write: {}",
+    "  items.write: {shadow: true}",
+    ["gives scopes.items.write: shadow was false, and is true"],
+    ["takes scopes.items.write: shadow was true, and is false"],
+  ],
+  [
+    "a new scope in shadow",
+    "presets:",
+    "  all: {grants: [items.read], shadow: true}\npresets:",
+    [
+      "gives scopes.all: a new scope, in shadow: keys that lack it may do what it grants",
+      "gives presets.everything: now stands also for all",
+    ],
+    [
+      "takes scopes.all: there is no such scope any more; keys with it lose it",
+      "takes presets.everything: no longer stands for all",
+    ],
+  ],
+  [
+    "what buckets lie together by",
+    "plans:",
+    "tag: api\nplans:",
+    ['changes tag: tag was "workspace", and is "api"'],
+    ['changes tag: tag was "api", and is "workspace"'],
+  ],
+  [
     "a route's cost",
     "permission: items.read}",
     "permission: items.read, cost: 0}",

@@ -16,6 +16,7 @@ describe("a policy is told in facts", () => {
       anyKey: false,
       roles: ["owner"],
       scopes: ["transfers.write"],
+      shadowScopes: [],
     });
     expect(explainPolicy(retool).permissions.find(({ name }) => name === "users.read")?.scopes).toEqual([
       "users.read",
@@ -48,6 +49,30 @@ describe("a policy is told in facts", () => {
         text: '100 points in 60s per descriptor {path: "/login", remote_address: "*"}, sliding',
       },
     ]);
+  });
+
+  test("what is in shadow, and what limits lie together by", () => {
+    const shop = policyOf(
+      shopWith(
+        ["  items.write: {}", "  items.write: {shadow: true}"],
+        ["window: 60s", "window: 60s, block: 5m, shadow: true"],
+        ["plans:", "tag: api\nplans:"],
+      ),
+    );
+    expect(explainPolicy(shop)).toMatchObject({
+      tag: "api",
+      limits: [
+        {
+          text: "100 points in 60s per workspace, sliding, then blocked for 5m, in shadow: refuses nothing",
+        },
+      ],
+      scopes: [
+        { name: "items.read", shadow: false },
+        { name: "items.write", shadow: true },
+      ],
+      permissions: [{ shadowScopes: [] }, { shadowScopes: ["items.write"] }],
+    });
+    expect(explainRoute(shop, "GET", "/items")).toMatchObject({ limits: [{ requestsAtMost: undefined }] });
   });
 
   test("gates, presets, and routes with their whole path", () => {
@@ -85,6 +110,7 @@ describe("a request is told what it needs", () => {
         anyKey: false,
         roles: ["owner", "member"],
         scopes: ["inventory.write"],
+        shadowScopes: [],
       },
       locationIds: ["berlin"],
       limits: [{ name: "points", text: "600 points in 60s per workspace, sliding", requestsAtMost: 300 }],

@@ -155,10 +155,10 @@ test("each kind of step does what it says, by the service's own rules", async ()
     key: ann
     steps:
       - {request: GET /items, expect: {user: ann, workspace: acme, role: owner, plan: free, locations: all, environment: live}}
-      - {permission: items.write, expect: {cost: 2, limit: 100, remaining: 97, window: 60s, status: 200}}
-      - {permission: items.write, points: 97, expect: {remaining: 0}}
-      - {permission: items.write, mode: peek, expect: {reason: POINTS_EXCEEDED, retry_after: 60s}}
-      - {permission: items.write, mode: record, expect: allowed}
+      - {key: ann, permission: items.write, expect: {cost: 2, limit: 100, remaining: 97, window: 60s, status: 200}}
+      - {key: ann, permission: items.write, points: 97, expect: {remaining: 0}}
+      - {key: ann, permission: items.write, mode: peek, expect: {reason: POINTS_EXCEEDED, retry_after: 60s}}
+      - {key: ann, permission: items.write, mode: record, expect: allowed}
       - {wait: 2m}
       - {request: GET /items, request_id: one, times: 3, expect: {remaining: 99}}
       - {request: GET /items, workspace: acme, expect: {reason: WORKSPACE_NOT_ALLOWED, status: 400}}
@@ -201,6 +201,26 @@ test("a policy in shadow refuses nothing and says what it would have", async () 
   const shadow = shopWith(["plans:", "enforcement: shadow\nplans:"]);
   expect(
     await failuresOf("{request: GET /items, expect: {status: 200, shadow_reason: KEY_MISSING}}", shadow),
+  ).toEqual([]);
+});
+
+test("a case sees what a limit or a scope in shadow would have refused", async () => {
+  const shadow = shopWith(
+    ["window: 60s", "window: 60s, block: 5m, shadow: true"],
+    ["  items.write: {}", "  items.write: {shadow: true}"],
+  );
+  const allowed = (reason: string) => `expect: {status: 200, shadow_reason: ${reason}}`;
+  expect(
+    await failuresOf(
+      `{key: ann, permission: items.read, points: 100, expect: allowed}
+      - {key: ann, permission: items.read, ${allowed("POINTS_EXCEEDED")}}
+      - {key: ann, permission: items.read, ${allowed("BLOCKED")}}
+      - {wait: 5m}
+      - {key: ann, permission: items.read, points: 101, ${allowed("COST_ABOVE_LIMIT")}}
+      - {create_key: {as: reader, type: secret, workspace: acme, creator: ann, scopes: items.read}}
+      - {key: reader, permission: items.write, ${allowed("SCOPE_INSUFFICIENT")}}`,
+      shadow,
+    ),
   ).toEqual([]);
 });
 

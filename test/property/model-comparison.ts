@@ -178,11 +178,11 @@ function plannedTake(
     const share = take.costs[(index - take.first + limits.length) % limits.length];
     if (share === undefined) return [];
     const points = limit.points[take.plan];
-    const whole = Math.ceil((share / 1000) * points);
+    const whole = Math.ceil((share / 1000) * points) + (limit.shadow && share === 1000 ? 1 : 0);
     const cost = take.mode === "record" ? take.recorded || 2 * whole : whole;
-    const { shape, windowMs } = limit;
+    const { shape, windowMs, shadow } = limit;
     const bucket = buckets[index]?.[take.subject] ?? "";
-    return [chargeOf({ shape, windowMs, blockMs: limit.blockMs[take.plan], points, bucket, cost })];
+    return [chargeOf({ shape, windowMs, blockMs: limit.blockMs[take.plan], points, bucket, cost, shadow })];
   });
   return {
     request: takeOf(charges, { mode: take.mode, requestId: take.requestId }),

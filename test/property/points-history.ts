@@ -14,6 +14,7 @@ export interface PointsHistory {
 export interface LimitPlan {
   readonly shape: LimitShape;
   readonly windowMs: number;
+  readonly shadow: boolean;
   readonly blockMs: readonly [number, number];
   readonly points: readonly [number, number];
 }
@@ -42,7 +43,7 @@ export interface Anniversary {
 }
 
 export interface TakePlan {
-  /** Index in the limits → the cost's share of the points, in thousandths. */
+  /** Index in the limits → the cost's share of the points, in thousandths; all of them in shadow: one point more. */
   readonly costs: readonly number[];
   readonly first: number;
   readonly plan: 0 | 1;
@@ -62,9 +63,12 @@ const windowsMs = [1, 59, 60, 61, 1000, 7777, 60_000, 3_600_000, 30 * DAY];
 const points = fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constantFrom(300, 7919, 2 ** 32 - 1));
 const blockMs = fc.constantFrom(0, 1, 500, 60_000, 30 * DAY);
 
+const shadow = fc.constantFrom(false, false, false, true);
+
 const limitPlan: fc.Arbitrary<LimitPlan> = fc.record({
   shape: fc.constantFrom<LimitShape>("sliding", "sliding", "fixed", "bucket"),
   windowMs: fc.constantFrom(...windowsMs),
+  shadow,
   blockMs: fc.oneof(fc.constant<[number, number]>([0, 0]), fc.tuple(blockMs, blockMs)),
   points: fc.tuple(points, points),
 });
@@ -131,6 +135,7 @@ const trickle: fc.Arbitrary<PointsHistory> = fc.record({
       shape: fc.constantFrom<LimitShape>("sliding", "sliding", "sliding", "fixed", "bucket"),
       // A sixtieth of those that come twice is whole.
       windowMs: fc.constantFrom(60, 60, 61, 1000, 7777, 60_000, 60_000),
+      shadow,
       blockMs: shortBlockMs.map((ms): [number, number] => [ms, ms]),
       points: fc.integer({ min: 4, max: 12 }).map((count): [number, number] => [count, count + 3]),
     }),

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LimitShape } from "../../src/core/policy.ts";
-import type { BucketStore, TakeAnswer } from "../../src/core/ports.ts";
+import type { BucketStore, Charge, PointsMode, TakeAnswer } from "../../src/core/ports.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { connectToTestRedis } from "./connect-to-test-redis.ts";
@@ -68,6 +68,68 @@ async function play(
 function sumBetween(entries: readonly Entry[], fromMs: number, toMs: number): number {
   return entries.filter(({ ms }) => ms > fromMs && ms <= toMs).reduce((sum, { cost }) => sum + cost, 0);
 }
+
+describe("limits in shadow", () => {
+  const limits = fc.array(
+    fc.record({
+      shape: fc.constantFrom<LimitShape>("sliding", "fixed", "bucket"),
+      points: fc.integer({ min: 1, max: limitPoints }),
+      blockMs: fc.constantFrom(0, 300, 9000),
+      shadow: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 4 },
+  );
+  const steps = fc.array(
+    fc.record({
+      stepMs: fc.oneof(fc.integer({ min: 0, max: 400 }), fc.constantFrom(0, 100, 5999, 6000)),
+      cost: fc.integer({ min: 0, max: 6 }),
+      mode: fc.constantFrom<PointsMode>("enforce", "enforce", "enforce", "peek", "record"),
+    }),
+    { minLength: 10, maxLength: 60 },
+  );
+
+  test("change nothing of what the others say, and count as if each were the only one, of what those admit", async () => {
+    const said: Record<string, number> = {};
+    await fc.assert(
+      fc.asyncProperty(limits, steps, async (plans, history) => {
+        let nowMs = 0;
+        const newStore = () => createInProcessBuckets({ now: () => nowMs });
+        const all = plans.map((plan) => chargeOf({ ...plan, windowMs }));
+        const refusing = all.filter(({ limit }) => limit.shadow !== true);
+        const watching = all.filter(({ limit }) => limit.shadow === true);
+        const [together, without] = [newStore(), newStore()];
+        const alone = new Map(watching.map((charge) => [charge, newStore()]));
+        for (const { stepMs, cost, mode } of history) {
+          nowMs += stepMs;
+          const ask = (store: BucketStore, charges: readonly Charge[], as = mode) =>
+            store.take(
+              takeOf(
+                charges.map((charge) => ({ ...charge, cost })),
+                { mode: as },
+              ),
+              inTime(),
+            );
+          const answer = await ask(together, all);
+          const others =
+            refusing.length === 0 ? { outcome: "admitted", states: [] } : await ask(without, refusing);
+          expect(answer.outcome).toBe(others.outcome);
+          const stateOf = (charge: Charge) => answer.states[all.indexOf(charge)];
+          expect(refusing.map(stateOf)).toEqual(others.states);
+          for (const charge of watching) {
+            const { limit } = charge;
+            const enforced = { ...charge, limit: { ...limit, shadow: false } };
+            const store = alone.get(charge) as BucketStore;
+            const own = await ask(store, [enforced], others.outcome === "admitted" ? mode : "peek");
+            expect(stateOf(charge)).toEqual(own.states[0]);
+            said[own.outcome] = (said[own.outcome] ?? 0) + 1;
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+    for (const outcome of ["admitted", "exceeded", "blocked"]) expect(said[outcome]).toBeGreaterThan(50);
+  });
+});
 
 describe("a sliding limit, judged by a full record of what was charged", () => {
   test("in no interval of the window's length are more points admitted", async () => {

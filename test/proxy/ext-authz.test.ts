@@ -8,7 +8,7 @@ import {
   CheckResponseSchema,
 } from "../../src/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { callerWith, NO_DEADLINE } from "../core/world.ts";
-import { call, createGatewayWorld, SHOP } from "./gateway-world.ts";
+import { call, createGatewayWorld, SHOP, WATCHED_SHOP } from "./gateway-world.ts";
 
 type Http = MessageInitShape<typeof AttributeContext_HttpRequestSchema>;
 
@@ -497,6 +497,44 @@ describe("a policy in shadow", () => {
       metadata: { shadow_reason: "INSECURE_TRANSPORT" },
     });
     expect(bad.removed).toContain("x-tollgate-user");
+  });
+});
+
+describe("a limit or a scope in shadow", () => {
+  beforeEach(async () => {
+    world = createGatewayWorld(WATCHED_SHOP);
+    ({ key } = await world.fill());
+  });
+
+  it("lets pass as who it is, tells Envoy why it would not have, and the client nothing", async () => {
+    for (let asked = 0; asked < 2; asked++)
+      expect(told(await ask()).metadata).toMatchObject({ shadow_reason: "" });
+    const { status, upstream, removed, headers, metadata } = told(await ask());
+    expect({ status, user: upstream["x-tollgate-user"] }).toEqual({ status: 200, user: "ann" });
+    expect(removed).toContain("authorization");
+    expect(headers).toEqual({ "ratelimit-policy": '"points";q=10;w=60', ratelimit: '"points";r=7;t=60' });
+    expect(metadata).toMatchObject({
+      allowed: true,
+      reason: "",
+      shadow_reason: "POINTS_EXCEEDED",
+      points: { limit_name: "points" },
+    });
+    const fields = { workspaceId: "w1", userId: "ann", type: "token", scopes: ["items.read"] };
+    const { secret } = await world.createKey(fields);
+    const writing = told(await ask({ method: "POST", headers: { authorization: `Bearer ${secret}` } }));
+    expect(writing).toMatchObject({
+      status: 200,
+      upstream: { "x-tollgate-user": "ann", "x-tollgate-permissions": "items.read" },
+      metadata: { shadow_reason: "SCOPE_INSUFFICIENT" },
+    });
+  });
+
+  it("is none of the policies that a refusal names, nor its time to wait", async () => {
+    for (let asked = 0; asked < 10; asked++) await ask();
+    const { status, headers, body } = told(await ask());
+    expect(status).toBe(429);
+    expect(JSON.parse(body ?? "")).toMatchObject({ "violated-policies": ["points"] });
+    expect(headers).toMatchObject({ "ratelimit-policy": '"points";q=10;w=60' });
   });
 });
 

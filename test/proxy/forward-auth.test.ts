@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { TollgateError } from "../../src/core/errors.ts";
-import { call, createGatewayWorld } from "./gateway-world.ts";
+import { call, createGatewayWorld, WATCHED_SHOP } from "./gateway-world.ts";
 
 let world: ReturnType<typeof createGatewayWorld>;
 let key: string;
@@ -61,6 +61,17 @@ it("lets pass with who it is for the API and the points for the client", async (
     },
     body: "",
   });
+});
+
+it("lets pass what only a limit in shadow would refuse, as who it is, and tells nothing of that limit", async () => {
+  world = createGatewayWorld(WATCHED_SHOP);
+  ({ key, keyId } = await world.fill());
+  for (let asked = 0; asked < 3; asked++) await ask();
+  expect(await ask()).toMatchObject({
+    status: 200,
+    headers: { "x-tollgate-key-id": keyId, "ratelimit-policy": '"points";q=10;w=60' },
+  });
+  expect(world.decisions.at(-1)).toMatchObject({ shadowReason: "BLOCKED" });
 });
 
 it("answers a refusal as the client is to see it", async () => {

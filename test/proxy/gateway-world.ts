@@ -30,6 +30,11 @@ limits:
   - {name: points, per: workspace, points: 10, plan_points: {pro: 200}, window: 60s, block: 30s}
 `;
 
+/** SHOP, with a limit and a scope that only watch. */
+export const WATCHED_SHOP = `${SHOP.replace("items.write: {}", "items.write: {shadow: true}")}
+  - {name: trial, per: key, points: 2, window: 60s, block: 30s, shadow: true}
+`;
+
 export const call = { caller: admin, deadline: NO_DEADLINE };
 
 /** The gateways over a real core on stores in memory. */

@@ -41,6 +41,19 @@ it("tells both, or nothing, where the setting says so, and nothing where no limi
   expect(rateLimitHeaders({ limits: [], tightest: undefined }, "both")).toEqual([]);
 });
 
+it("tells clients nothing of limits in shadow, which refuse nothing", () => {
+  const trial: PointsState = {
+    ...day,
+    limitName: "trial",
+    remaining: 0,
+    shadow: { reason: "POINTS_EXCEEDED" },
+  };
+  const told = rateLimitHeaders({ limits: [trial, minute], tightest: minute }, "both");
+  expect(told).toContainEqual(["ratelimit-policy", '"minute";q=300;w=60']);
+  expect(told).toContainEqual(["ratelimit", '"minute";r=290;t=42']);
+  expect(rateLimitHeaders({ limits: [trial], tightest: undefined }, "both")).toEqual([]);
+});
+
 it.each([
   [1, "1"],
   [0, "1"],

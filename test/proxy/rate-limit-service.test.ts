@@ -296,6 +296,19 @@ it("a policy in shadow is never over limit; what it would have said is in the me
   expect(answer.rawBody).toHaveLength(0);
 });
 
+it("a limit in shadow is never over limit; what it would have said is in the metadata", async () => {
+  world.reload(shop.replace(/(descriptor: {path: \/login}.*)}/, "$1, shadow: true}"));
+  await askFor({ path: "/login" }, { addend: 5n });
+  const answer = await askFor({ path: "/login" });
+  expect(answer).toMatchObject({
+    overallCode: Code.OK,
+    statuses: [{ code: Code.OK }],
+    dynamicMetadata: { shadow_reason: "POINTS_EXCEEDED" },
+    responseHeadersToAdd: [],
+  });
+  expect(answer.statuses[0]?.currentLimit).toBeUndefined();
+});
+
 describe("while the points' store does not answer", () => {
   const down = {
     async take() {

@@ -35,6 +35,7 @@ const points = {
   resetMs: 59_999,
   blockedMs: 0,
 };
+const enforced = { shadow: false, shadowReason: "DENY_REASON_UNSPECIFIED" };
 
 test.each(each)("%s: every field of a CheckRequest reaches the core", async (_name, call) => {
   await answerOf(
@@ -120,7 +121,11 @@ test.each(each)(
           locationIds: ["l1"],
           metadata: { team: "ops" },
         },
-        limits: [points, { ...points, limitName: "burst", blockedMs: 60_000 }],
+        limits: [
+          points,
+          { ...points, limitName: "burst", blockedMs: 60_000 },
+          { ...points, limitName: "new", shadow: { reason: "COST_ABOVE_LIMIT" } },
+        ],
         points,
         retryAfterMs: 1234,
         degraded: ["points_local", "points_skipped", "stale_rights"],
@@ -152,8 +157,12 @@ test.each(each)(
         locationIds: ["l1"],
         metadata: { team: "ops" },
       },
-      points,
-      limits: [points, { ...points, limitName: "burst", blockedMs: 60_000 }],
+      points: { ...points, ...enforced },
+      limits: [
+        { ...points, ...enforced },
+        { ...points, ...enforced, limitName: "burst", blockedMs: 60_000 },
+        { ...points, limitName: "new", shadow: true, shadowReason: "DENY_REASON_COST_ABOVE_LIMIT" },
+      ],
       retryAfterMs: 1234,
       degraded: [
         "DEGRADED_CAUSE_POINTS_LOCAL",
@@ -197,6 +206,18 @@ test.each(each)("%s: ConsumePoints maps both subjects", async (_name, call) => {
     },
     { api: "", subject: { key: "secret" }, workspaceId: "", points: 0, requestId: "", mode: "enforce" },
   ]);
+});
+
+test.each(each)("%s: ConsumePoints tells what a limit in shadow would refuse", async (_name, call) => {
+  const watching = { ...points, shadow: { reason: "BLOCKED" as const } };
+  decide = () => allowed({ limits: [watching], shadowReason: "BLOCKED" });
+  const request = { keyId: "key_1", points: 1 };
+  expect(await answerOf(call(server, consumePoints, request, bearer(server.adminToken)))).toMatchObject({
+    allowed: true,
+    reason: "DENY_REASON_UNSPECIFIED",
+    limits: [{ limitName: "points", shadow: true, shadowReason: "DENY_REASON_BLOCKED" }],
+    shadowReason: "DENY_REASON_BLOCKED",
+  });
 });
 
 test.each(each)("%s: BatchCheck answers in the order of its checks", async (_name, call) => {

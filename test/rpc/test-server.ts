@@ -160,6 +160,7 @@ export function allowed(change: Partial<Decision> = {}): Decision {
     degraded: [],
     requiredScopes: [],
     isShadow: false,
+    isOverruled: false,
     shadowReason: undefined,
     steps: [],
     ...change,
