@@ -68,17 +68,27 @@ export async function createRedis(url: string, wanted: CreateRedisOptions): Prom
     retryDelayOnClusterDown: 0,
     // Within a take's budget: a slot's last keys may move meanwhile.
     retryDelayOnTryAgain: 5,
-    slotsRefreshInterval: SLOTS_REFRESH_MS,
     clusterRetryStrategy: reconnectDelayMs,
     scaleReads: "master",
   });
   cluster.on("+node", tameNode);
   await connectCluster(cluster, { shown, onError, connectTimeoutMs });
   watchNodes(cluster, onReconnect);
+  watchSlots(cluster);
   return cluster;
 }
 
-/** So that a master that fell silent, and so never says MOVED, is left soon after another took its place. */
+/**
+ * So that a master that fell silent, and so never says MOVED, is left soon after another took its place. The driver's
+ * own `slotsRefreshInterval` goes on for ever when the client is disconnected during a refresh.
+ */
+function watchSlots(cluster: Cluster): void {
+  const timer = setInterval(() => {
+    if (cluster.status === "ready") cluster.refreshSlotsCache();
+  }, SLOTS_REFRESH_MS).unref();
+  cluster.once("end", () => clearInterval(timer));
+}
+
 const SLOTS_REFRESH_MS = 1000;
 
 /**

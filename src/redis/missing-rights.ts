@@ -38,7 +38,12 @@ export async function missingRights(
     ["EVAL", redis.eval(PROBE, 0)],
   ];
   if (server === "of a cluster") {
-    called.push(["CLUSTER SLOTS", redis.cluster("SLOTS")], ["CLUSTER INFO", redis.cluster("INFO")]);
+    called.push(
+      ["CLUSTER SLOTS", redis.cluster("SLOTS")],
+      ["CLUSTER INFO", redis.cluster("INFO")],
+      // For slots that are being moved. It changes what the next command of this connection may see, for nobody.
+      ["ASKING", redis.call("ASKING")],
+    );
   }
   const outcomes = await Promise.allSettled(called.map(([, reply]) => reply));
   const missing = called.flatMap(([command], index) => (isRefused(outcomes[index]) ? [command] : []));

@@ -381,10 +381,17 @@ function fateBy(verdict: TakeVerdict | undefined): Fate {
   return typeof verdict === "object" && verdict.outcome === "admitted" ? "charged" : "nothing";
 }
 
-/** Redis answered with an error, which the script meets before it writes, or the call never left this process. */
+/**
+ * Redis answered with an error, which the script meets before it writes, or the call never left this process. In a
+ * cluster the last of several answers counts: those before sent the call elsewhere.
+ */
 function didNothing(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return error.name === "ReplyError" || error.message.endsWith("enableOfflineQueue options is false");
+  return (
+    error.name === "ReplyError" ||
+    error.message.endsWith("enableOfflineQueue options is false") ||
+    error.message.startsWith("Too many Cluster redirections. Last error: ReplyError: ")
+  );
 }
 
 function crossShard(): TollgateError {

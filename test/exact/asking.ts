@@ -6,7 +6,7 @@ import type {
 } from "../../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { DegradedCause, DenyReason, Mode } from "../../src/gen/tollgate/v1/decision_pb.ts";
 import type { Answer, Decision } from "./history.ts";
-import type { ExactServer } from "./servers.ts";
+import type { AskedServer } from "./servers.ts";
 import type { Subject } from "./subjects.ts";
 
 /** One question about points. */
@@ -21,7 +21,7 @@ export interface Question {
 export const LONGEST_ANSWER_MS = 10_000;
 
 /** Asks the questions in one call, a Check where there is one. An error of the call is an answer to each. */
-export async function ask(server: ExactServer, questions: readonly Question[]): Promise<Decision[]> {
+export async function ask(server: AskedServer, questions: readonly Question[]): Promise<Decision[]> {
   const process = server.name;
   const checks = questions.map(checkOf);
   const sentMs = performance.now();
@@ -42,7 +42,7 @@ export async function ask(server: ExactServer, questions: readonly Question[]): 
 type Check = MessageInitShape<typeof CheckRequestSchema>;
 
 async function call(
-  { client }: ExactServer,
+  { client }: AskedServer,
   checks: readonly Check[],
 ): Promise<readonly CheckResponse[] | ConnectError> {
   const options = { timeoutMs: LONGEST_ANSWER_MS };

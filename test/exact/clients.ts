@@ -1,7 +1,7 @@
 import { ask, type Question } from "./asking.ts";
 import { type Choices, createChoices } from "./choices.ts";
 import type { Decision } from "./history.ts";
-import type { ExactServer } from "./servers.ts";
+import type { AskedServer } from "./servers.ts";
 import type { Subject } from "./subjects.ts";
 
 export interface ClientOptions {
@@ -12,7 +12,7 @@ export interface ClientOptions {
   readonly questions: number;
   /** Between two calls it waits from 0 to below that. */
   readonly pauseMs: number;
-  readonly servers: readonly ExactServer[];
+  readonly servers: readonly AskedServer[];
   readonly subjects: readonly Subject[];
   readonly onDecisions: (decisions: readonly Decision[]) => void;
 }
@@ -67,9 +67,9 @@ function unanswered(questions: readonly Question[], decisions: readonly Decision
 }
 
 /** The server of that number, or the next one that is not being started again just now. */
-function upAt(servers: readonly ExactServer[], number: number): ExactServer {
-  const order = servers.map((_, index) => servers[(number + index) % servers.length] as ExactServer);
-  return order.find(({ isUp }) => isUp) ?? (order[0] as ExactServer);
+function upAt(servers: readonly AskedServer[], number: number): AskedServer {
+  const order = servers.map((_, index) => servers[(number + index) % servers.length] as AskedServer);
+  return order.find(({ isUp }) => isUp) ?? (order[0] as AskedServer);
 }
 
 function choosePlan(choices: Choices, options: ClientOptions & { callName: string }): Plan {

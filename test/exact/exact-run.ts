@@ -9,8 +9,8 @@ import { ask, LONGEST_ANSWER_MS } from "./asking.ts";
 import { findViolations, type Violation } from "./checker.ts";
 import { runClient } from "./clients.ts";
 import { causeFaults, type FaultKind } from "./faults.ts";
-import type { Decision, Rules } from "./history.ts";
-import { type ExactServer, startExactServer } from "./servers.ts";
+import type { Decision, ExactLimit, Rules } from "./history.ts";
+import { type AskedServer, type ExactServer, startExactServer } from "./servers.ts";
 import { createSubjects, exactLimits, type OnOutage, type Subject, writePolicies } from "./subjects.ts";
 
 export interface ExactRunOptions {
@@ -40,7 +40,7 @@ export interface ExactRun {
   readonly keysWithoutExpiry: readonly string[];
 }
 
-const SERVERS = 3;
+export const SERVERS = 3;
 
 /**
  * Three servers on one Postgres and one Redis are asked by many clients while faults happen. Once those are over,
@@ -124,7 +124,7 @@ function rulesFor({ onOutage, budgetMs }: ExactRunOptions): Rules {
 const TOLD_LATER_MS = 10_000;
 
 /** Until each server has counted the others; its local share hangs on that. */
-async function acquainted(databaseUrl: string): Promise<void> {
+export async function acquainted(databaseUrl: string): Promise<void> {
   const sql = postgres(databaseUrl, { max: 1 });
   const renewals = new Map<string, Set<number>>();
   try {
@@ -142,15 +142,17 @@ async function acquainted(databaseUrl: string): Promise<void> {
 }
 
 /** Until every server decides by the store again, and tells every point back and no block: nothing was left spent. */
-async function recovered({
+export async function recovered({
   servers,
   subjects,
+  limits = exactLimits,
 }: {
-  servers: readonly ExactServer[];
+  servers: readonly AskedServer[];
   subjects: readonly Subject[];
+  limits?: readonly ExactLimit[];
 }): Promise<void> {
   const peeks = subjects.map((subject) => ({ subject, cost: 1, mode: "peek" as const, requestId: "" }));
-  const points = new Map(exactLimits.map((limit) => [limit.name, limit.points]));
+  const points = new Map(limits.map((limit) => [limit.name, limit.points]));
   for (const server of servers) {
     await until(async () =>
       (await ask(server, peeks)).every(
@@ -166,8 +168,8 @@ async function recovered({
 }
 
 /** More of each subject than it has, in calls as big as they may be. */
-async function spendAll(of: {
-  server: ExactServer;
+export async function spendAll(of: {
+  server: AskedServer;
   subjects: readonly Subject[];
   onDecisions: (decisions: readonly Decision[]) => void;
 }): Promise<void> {

@@ -4,9 +4,8 @@ import { AuthorizationService } from "../../src/gen/tollgate/v1/authorization_se
 import { startTollgate, type TollgateProcess } from "../support/server-process.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
-/** One of the `tollgate serve` processes under test, with a network of its own between it and Redis. */
-export interface ExactServer {
-  readonly proxy: TcpProxy;
+/** One of the `tollgate serve` processes under test. */
+export interface AskedServer {
   /** Of the process now running: its number among the servers, and how often it was started. */
   readonly name: string;
   readonly isUp: boolean;
@@ -18,13 +17,44 @@ export interface ExactServer {
   stop(): Promise<void>;
 }
 
+/** With a network of its own between it and Redis. */
+export interface ExactServer extends AskedServer {
+  readonly proxy: TcpProxy;
+}
+
 export async function startExactServer(options: {
   number: number;
   redisPort: number;
   env: Readonly<Record<string, string>>;
 }): Promise<ExactServer> {
   const proxy = await startTcpProxy({ toPort: options.redisPort });
-  const env = { ...options.env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` };
+  const server = await startAskedServer({
+    number: options.number,
+    env: { ...options.env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` },
+    // A start that cannot reach Redis fails, as it should.
+    beforeRestart: () => proxy.calm(),
+  });
+  const stopServer = server.stop;
+  return Object.assign(server, {
+    proxy,
+    async stop() {
+      await stopServer();
+      await proxy.stop();
+    },
+  });
+}
+
+export async function startAskedServer({
+  number,
+  env,
+  beforeRestart = () => {},
+}: {
+  number: number;
+  /** With REDIS_URL. */
+  env: Readonly<Record<string, string>>;
+  /** Called when the process is gone and the next is yet to start. */
+  beforeRestart?: () => void;
+}): Promise<AskedServer> {
   let starts = 0;
   let isUp = false;
   let running = await start();
@@ -49,9 +79,8 @@ export async function startExactServer(options: {
   }
 
   return {
-    proxy,
     get name() {
-      return `${options.number}.${starts}`;
+      return `${number}.${starts}`;
     },
     get isUp() {
       return isUp;
@@ -67,15 +96,13 @@ export async function startExactServer(options: {
       await server.kill();
       isUp = false;
       sessionManager.abort();
-      // A start that cannot reach Redis fails, as it should.
-      proxy.calm();
+      beforeRestart();
       running = await start();
     },
     output: () => running.server.output(),
     async stop() {
       running.sessionManager.abort();
       await running.server.stop();
-      await proxy.stop();
     },
   };
 }

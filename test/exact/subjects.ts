@@ -38,13 +38,33 @@ const apis: readonly Api[] = [
   },
 ];
 
-export const exactLimits: readonly ExactLimit[] = apis.flatMap(({ limits }) => limits);
+export const exactLimits: readonly ExactLimit[] = limitsOf(apis);
 
-/** A folder with the policies of all subjects; it goes when this process ends. */
-export function writePolicies(onOutage: OnOutage): string {
+/** With so many times the points, in windows so many times as long. */
+export function longerLimits(times: number): readonly ExactLimit[] {
+  return limitsOf(longer(times));
+}
+
+function limitsOf(apis: readonly Api[]): ExactLimit[] {
+  return apis.flatMap(({ limits }) => limits);
+}
+
+function longer(times: number): Api[] {
+  return apis.map(({ name, limits }) => ({
+    name,
+    limits: limits.map((limit) => ({
+      ...limit,
+      points: limit.points * times,
+      windowMs: limit.windowMs * times,
+    })),
+  }));
+}
+
+/** A folder with the policies of all subjects; it goes when this process ends. `times`: as of `longerLimits`. */
+export function writePolicies(onOutage: OnOutage, times = 1): string {
   const folder = mkdtempSync(join(tmpdir(), "tollgate-exact-"));
   reapFolder(folder);
-  for (const api of apis) writeFileSync(join(folder, `${api.name}.yaml`), policyText(api, onOutage));
+  for (const api of longer(times)) writeFileSync(join(folder, `${api.name}.yaml`), policyText(api, onOutage));
   return folder;
 }
 

@@ -20,7 +20,7 @@ const documented = readFileSync(inRepository("docs", "points.md"), "utf8")
 const [user = [], sentinelUser = []] = documented;
 const commands = user.filter((word) => word.startsWith("+")).map((word) => word.slice(1));
 /** What a server alone has no use for. */
-const ofClusters = ["cluster|slots", "cluster|info"];
+const ofClusters = ["cluster|slots", "cluster|info", "asking"];
 
 let server: RedisServer;
 let admin: Redis;
