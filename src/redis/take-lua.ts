@@ -23,7 +23,8 @@ export function takeLua(clock: string): string {
 -- Answer, packed: d the clock; for each take B verdict:
 --   0 admitted, 1 exceeded, 2 blocked, by the limits not in shadow: and for each charge B its own outcome
 --     (the same three), d remaining, d reset ms, d blocked ms, d retry after ms
---   3 late, 4 the request_id was used with another cost, 5 a bucket that cannot be read: nothing done
+--   3 late, 4 the request_id was used with another cost, 5 a bucket that cannot be read, of a limit not in
+--   shadow: nothing done
 --
 -- State of a bucket: a header: B shape, d last (time of the last change), d block until, d the key's
 -- expiry, and
@@ -179,6 +180,9 @@ local function load(i, limit)
   return b
 end
 
+-- What was never charged, for what cannot be read.
+local blank = {now = clock, block = 0, amount = 0}
+
 -- What was charged before under the request_id, decoded once a batch; false: it cannot be read.
 local requests = {}
 local function recall(i)
@@ -279,7 +283,10 @@ while position <= #takes do
       local b = load(name, limit)
       local r = nil
       if id > 0 then r = recall(id) end
-      if b == false or r == false then
+      if (b == false or r == false) and limit.shadow then
+        -- It refuses nobody, and counts nothing.
+        theirBuckets[c], repeats[c], outcomes[c] = blank, true, ADMITTED
+      elseif b == false or r == false then
         verdict = UNREADABLE
       elseif verdict ~= UNREADABLE then
         if r and b.now >= r.till then r = nil end

@@ -351,6 +351,24 @@ describe("on Redis's own clock", () => {
     }
   });
 
+  test("a bucket of a limit in shadow that cannot be read refuses nobody, and is left as it is", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    for (const shape of ["sliding", "fixed", "bucket"] as const) {
+      await redis.flushdb();
+      const bad = chargeOf({ shape, points: 7, blockMs: 1000, shadow: true });
+      const good = chargeOf({ shape, points: 5 });
+      await store.take(takeOf(bad), inTime());
+      const [key = ""] = await redis.keys("*");
+      await redis.set(key, "junk");
+      const answer = await store.take(takeOf([good, bad], { requestId: "r" }), inTime());
+      expect(answer).toMatchObject({
+        outcome: "admitted",
+        states: [{ remaining: 4 }, { outcome: "admitted", remaining: 7, resetMs: 0, blockedMs: 0 }],
+      });
+      expect(await redis.get(key)).toBe("junk");
+    }
+  });
+
   test("a key of another type where a bucket or request_id should be cannot be read either", async () => {
     const store = createRedisBuckets(redis, { budgetMs: 10_000 });
     const charge = chargeOf();
