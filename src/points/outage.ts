@@ -5,6 +5,7 @@ import { type Attempt, type BreakerState, createBreaker } from "./breaker.ts";
 import { createInProcessBuckets } from "./in-process-buckets.ts";
 import { isUnavailable, judge, wasNotSent } from "./judge.ts";
 import { createOutageRecord, type OutageTurn } from "./outage-record.ts";
+import { STORE_SHARE } from "./store-share.ts";
 import { createTeller, type Told } from "./teller.ts";
 
 /** Kept of the caller's time for deciding without the store, in ms. */
@@ -174,7 +175,7 @@ export function withOutage(
         answer = await store.take(request, startMs + storeMs);
       } catch (error) {
         const cutShort = wasNotSent(error) || (storeMs < takeBudgetMs / 2 && now() >= startMs + storeMs);
-        const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + takeBudgetMs;
+        const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + STORE_SHARE * takeBudgetMs;
         heard(attempt, { error, saysNothing: cutShort || hadLittle });
         if (!isUnavailable(error)) throw error;
         if (cutShort) throw deadlineExceeded();

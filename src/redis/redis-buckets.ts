@@ -3,6 +3,7 @@ import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { BucketStore, Deadline, TakeAnswer, TakeRequest } from "../core/ports.ts";
 import { type Fate, NoReply } from "../points/no-reply.ts";
 import { NotSent } from "../points/not-sent.ts";
+import { STORE_SHARE } from "../points/store-share.ts";
 import { requestIdReused } from "../points/take-decision.ts";
 import { UnreadableBucket } from "../points/unreadable-bucket.ts";
 import { isCluster } from "./connect.ts";
@@ -37,9 +38,9 @@ export interface RedisBucketsOptions {
   /** Parts that the buckets are spread over in Redis Cluster. Another number finds none of the old state. */
   readonly shards?: number;
   /**
-   * The most that a take waits for Redis, whatever its deadline; less where the take's own budget is. It runs
-   * from when the take was asked for; yet most of it is Redis's alone, from when the take is sent: what is waited
-   * before that, while this process is busy, says nothing about Redis.
+   * What a take may spend on Redis, whatever its deadline; less where the take's own budget is. Seven tenths of it
+   * Redis has to answer, from when the take is sent: what is waited before that, while this process is busy, says
+   * nothing about Redis. The rest is for sending it, and for deciding without Redis.
    */
   readonly budgetMs?: number;
   readonly observe?: (call: RedisCall) => void;
@@ -57,11 +58,8 @@ export interface RedisBuckets extends BucketStore {
   prepare(): Promise<void>;
 }
 
-/** Timers of a machine that has time wake within this of their hour. */
-const PUNCTUAL_MS = 2;
-
-/** Of the budget, what Redis has at least from when a take is sent. */
-const REDIS_SHARE = 0.8;
+/** Timers of a machine that has time wake within this of their hour, also behind the end of a burst. */
+const PUNCTUAL_MS = 5;
 
 /** The best of so many readings counts. */
 const CLOCK_READINGS = 5;
@@ -73,8 +71,6 @@ interface Silence {
 
 interface Waiting {
   readonly request: TakeRequest;
-  /** On the monotonic clock. */
-  readonly askedMs: number;
   readonly callerDeadline: Deadline;
   /** The caller's; once it is sent, the budget's where that is sooner. */
   deadline: Deadline;
@@ -172,7 +168,7 @@ export function createRedisBuckets(
       for (const { node, batch, watch } of unsent) {
         if (node !== silent) continue;
         for (const waiting of batch) {
-          if (REDIS_SHARE * budgetOf(waiting.request) > silentMs) continue;
+          if (redisMsOf(waiting.request) > silentMs) continue;
           refuse(waiting, error);
         }
         if (!batch.some(isOpen)) watch.stop();
@@ -184,8 +180,8 @@ export function createRedisBuckets(
     sendMore();
   }
 
-  function budgetOf(request: TakeRequest): number {
-    return Math.min(budgetMs, request.budgetMs ?? budgetMs);
+  function redisMsOf(request: TakeRequest): number {
+    return STORE_SHARE * Math.min(budgetMs, request.budgetMs ?? budgetMs);
   }
 
   /**
@@ -198,15 +194,13 @@ export function createRedisBuckets(
     if (batch.length === 0) return [];
     for (const waiting of batch) {
       waiting.sent = true;
-      const budget = budgetOf(waiting.request);
-      const untilMs = Math.max(waiting.askedMs + budget, sentMs + REDIS_SHARE * budget);
-      waiting.deadline = Math.min(waiting.deadline, untilMs);
+      waiting.deadline = Math.min(waiting.deadline, sentMs + redisMsOf(waiting.request));
     }
     const watch = failWhenDue(batch);
     const again = await Promise.race([exchange(node, { batch, sentMs }), watch.allFailed]);
     watch.stop();
     const silentMs = performance.now() - sentMs;
-    const hadItsTime = batch.every(({ request }) => silentMs >= REDIS_SHARE * budgetOf(request));
+    const hadItsTime = batch.every(({ request }) => silentMs >= redisMsOf(request));
     return again ?? (hadItsTime ? { silentMs } : []);
   }
 
@@ -313,7 +307,6 @@ export function createRedisBuckets(
       return new Promise((resolve, reject) => {
         enqueue({
           request,
-          askedMs: performance.now(),
           callerDeadline: deadline,
           deadline,
           resolve,

@@ -5,6 +5,7 @@ import type { BucketStore, Charge, Deadline, TakeAnswer, TakeRequest } from "../
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { NotSent } from "../../src/points/not-sent.ts";
 import { type OutageEvent, withOutage } from "../../src/points/outage.ts";
+import { STORE_SHARE } from "../../src/points/store-share.ts";
 import { UnreadableBucket } from "../../src/points/unreadable-bucket.ts";
 import { chargeOf, takeOf } from "../contract/bucket-store.ts";
 
@@ -12,7 +13,7 @@ type Fault = "none" | "refuses" | "hangs" | "unreadable" | "not sent" | "interna
 
 const causes = { unreadable: new UnreadableBucket(), "not sent": new NotSent() };
 
-/** A store on a clock of the test's, in front of which faults can be put; what hangs does so for its budget. */
+/** A store on a clock of the test's, in front of which faults can be put; what hangs does so for its share of the budget. */
 function createFaulty({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
   const clock = { ms: 1000 };
   const now = () => clock.ms;
@@ -24,7 +25,8 @@ function createFaulty({ liveReplicas = 1 }: { liveReplicas?: number } = {}) {
       state.calls++;
       if (state.fault === "none") return inner.take(request, Number.POSITIVE_INFINITY);
       const { budgetMs = 25 } = request;
-      if (state.fault === "hangs") clock.ms = Math.max(clock.ms, Math.min(deadline, clock.ms + budgetMs));
+      if (state.fault === "hangs")
+        clock.ms = Math.max(clock.ms, Math.min(deadline, clock.ms + STORE_SHARE * budgetMs));
       if (state.fault === "internal") throw new TollgateError("internal", "A fault.", { reason: "FAULT" });
       const cause = state.fault === "hangs" || state.fault === "refuses" ? undefined : causes[state.fault];
       throw storeUnavailable("redis", cause ?? new Error("gone"));
@@ -232,18 +234,18 @@ test("an internal error of a take stays one, and neither opens nor closes the br
 });
 
 describe("time", () => {
-  test("the store gets the budget, and no more", async () => {
+  test("the store gets its share of the budget, and no more", async () => {
     const { take, state, clock } = createFaulty();
     state.fault = "hangs";
     await take(chargeOf(), { onOutage: "deny", leftMs: 10_000 });
-    expect(clock.ms).toBe(1025);
+    expect(clock.ms).toBe(1000 + STORE_SHARE * 25);
   });
 
   test("of a shorter deadline it gets so much that a decision can still be told", async () => {
     const { take, state, clock } = createFaulty();
     state.fault = "hangs";
-    expect((await take(chargeOf(), { leftMs: 20 })).decidedBy).toBe("local");
-    expect(clock.ms).toBe(1018);
+    expect((await take(chargeOf(), { leftMs: 15 })).decidedBy).toBe("local");
+    expect(clock.ms).toBe(1013);
   });
 
   test("a deadline that leaves too little to judge the store by is an error, and no outage", async () => {
@@ -260,7 +262,7 @@ describe("time", () => {
     const { take, state, clock, tolerant } = createFaulty();
     state.fault = "hangs";
     expect((await take(chargeOf(), { budgetMs: 15 })).decidedBy).toBe("local");
-    expect(clock.ms).toBe(1015);
+    expect(clock.ms).toBe(1000 + STORE_SHARE * 15);
     // Enough for this take, though too little for one that would wait for the store's whole budget.
     expect((await take(chargeOf(), { budgetMs: 15, leftMs: 10 })).decidedBy).toBe("local");
     await take(chargeOf(), { budgetMs: 15 });
@@ -301,7 +303,7 @@ describe("time", () => {
     state.fault = "hangs";
     for (let call = 0; call < 10; call++) await take(chargeOf());
     expect(state.calls).toBe(3);
-    expect(clock.ms).toBe(1075);
+    expect(clock.ms).toBe(1000 + 3 * STORE_SHARE * 25);
     expect(tolerant.breakerState).toBe("open");
     state.fault = "none";
     clock.ms += 250;
