@@ -355,7 +355,7 @@ async function openRedis(
     onReconnect(problem) {
       metrics.onRedisFitness(problem === undefined ? "fit" : "unfit");
       if (problem === undefined) log.info("Redis is connected again");
-      else log.error({ problem }, "Redis is connected again and not fit to keep points");
+      else log.error({ problem }, "Redis is not fit to keep points");
     },
   });
   return { redis, isCluster: isCluster(redis) };

@@ -321,6 +321,14 @@ function requireRedisParts(url: string, parts: RedisParts): void {
   if ((parts.redisTlsCert === undefined) !== (parts.redisTlsKey === undefined)) {
     throw new ConfigError("REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together: set both, or neither");
   }
+  if (parts.redisTlsCert !== undefined && parts.redisTlsKey !== undefined) {
+    const certificate = new X509Certificate(parts.redisTlsCert);
+    if (!certificate.checkPrivateKey(createPrivateKey(parts.redisTlsKey))) {
+      throw new ConfigError(
+        "REDIS_TLS_KEY_FILE: the key is not that of the certificate in REDIS_TLS_CERT_FILE",
+      );
+    }
+  }
   for (const name of ["redisSentinelUser", "redisSentinelPassword"] as const) {
     if (parts[name] === undefined || url.includes("+sentinel://")) continue;
     throw new ConfigError(

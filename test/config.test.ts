@@ -206,6 +206,12 @@ test.each<[what: string, env: Environment, flags: Flags, message: RegExp]>([
     /^REDIS_TLS_KEY_FILE: the file .* holds no private key in PEM/,
   ],
   [
+    "a key of another certificate",
+    { REDIS_URL: "rediss://h", ...tls, REDIS_TLS_KEY_FILE: file("other-key.pem", makePem().key) },
+    {},
+    /^REDIS_TLS_KEY_FILE: the key is not that of the certificate in REDIS_TLS_CERT_FILE$/,
+  ],
+  [
     "a certificate's file that is missing",
     {},
     { "redis-url": "rediss://h", "redis-tls-ca-file": "/nonexistent/ca" },

@@ -47,6 +47,7 @@ export async function createRedis(url: string, wanted: CreateRedisOptions): Prom
     if (info.get("cluster_enabled") !== "1") {
       redis.on("error", (error: Error) => onError(plainError(error)));
       redis.on("ready", () => void tellProblem(redis, onReconnect));
+      watchSelect(redis, onReconnect);
       return redis;
     }
     if (address.masterName !== undefined)
@@ -102,6 +103,19 @@ function tameNode(node: Redis): void {
   node.readonly = () => Promise.resolve("OK");
   const asking = node.asking.bind(node);
   node.asking = () => asking().catch(() => "OK");
+}
+
+/**
+ * Where the server does not let it select the URL's database, the driver would go on with database 0: charge
+ * points there, and find none of those spent. It selects before the connection counts as ready, so that one
+ * carries no take; it is made anew until it may.
+ */
+function watchSelect(redis: Redis, onReconnect: (problem: string | undefined) => void): void {
+  redis.on("error", (error: Error & { command?: { name: string } }) => {
+    if (error.command?.name !== "select") return;
+    onReconnect(`it does not let us use database ${redis.options.db}: ${plainError(error).message}`);
+    redis.disconnect(true);
+  });
 }
 
 /** Of the one server, or of the master that the Sentinels name. */

@@ -9,8 +9,6 @@ export interface RedisClock {
   at(nowMs: number): number;
   /** Takes in a reply: the time it carried, and when (monotonic) its call was sent and it was received. */
   observe(redisUs: number, moments: { sentMs: number; receivedMs: number }): void;
-  /** Forgets all: the connection may lead to another server now. */
-  reset(): void;
 }
 
 export function createRedisClock(): RedisClock {
@@ -25,9 +23,6 @@ export function createRedisClock(): RedisClock {
       const most = redisUs - sentMs * 1000;
       // A slow reply loosens nothing; one that contradicts what was held (the clock was set back) replaces it.
       if (least > aheadUs || aheadUs > most) aheadUs = least;
-    },
-    reset() {
-      aheadUs = Number.NEGATIVE_INFINITY;
     },
   };
 }

@@ -55,10 +55,16 @@ const FORMS =
   "it is not of the form redis://[user:password@]host[:port][/database], or of Sentinels " +
   "redis+sentinel://[user:password@]host[:port],host[:port]/master[/database] (rediss for TLS)";
 
+/** Sentinels allow no other names. With an "@" it is the rest of a password that holds a "/". */
 function masterOf(path: string): [name: string, database?: string] {
   const [name = "", ...database] = path.split("/");
-  if (name === "") throw badUrl("after the Sentinels comes what they call the master, such as /mymaster");
-  return [decoded(name), database.join("/")];
+  if (!/^[A-Za-z0-9._-]+$/.test(name)) {
+    throw badUrl(
+      "after the Sentinels comes what they call the master, such as /mymaster: letters, digits and . _ -; " +
+        "a / in a user or password is written %2F",
+    );
+  }
+  return [name, database.join("/")];
 }
 
 function hostOf(text: string, defaultPort: number): HostPort {
@@ -81,7 +87,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw badUrl("a % in a user, password or name is written %25");
+    throw badUrl("a % in a user or password is written %25");
   }
 }
 

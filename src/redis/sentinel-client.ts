@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, Redis, type RedisOptions } from "ioredis";
 import { reconnectDelayMs } from "./reconnect-delay.ts";
-import type { Master, Sentinels } from "./sentinels.ts";
+import type { Master, NamedMaster, Sentinels } from "./sentinels.ts";
 import { type RedisTls, tlsOptions } from "./tls-options.ts";
 
 /**
@@ -14,6 +14,12 @@ const WATCH_MS = 250;
 
 /** The most that an old master may take to answer what it was sent, before its connection is cut. */
 const OLD_MASTER_MS = 100;
+
+/**
+ * How long a lost connection is not made to a master of an older failover, while the Sentinels that know of the
+ * later one do not answer. Longer than they take to be reached again after a short fault of the network.
+ */
+const OLDER_MS = 3000;
 
 /** The driver's; one of them would change what replies look like. */
 export type ClientOptions = Omit<RedisOptions, "replyMapping">;
@@ -52,10 +58,34 @@ export function createSentinelClient({ sentinels, tls, options }: SentinelClient
       return false;
     }
 
+    /** One that throws is never asked again: so it does only at first, and when the client is done. */
     async connect(tell: (event: string, error: Error) => void) {
       this.connecting = true;
       hasStream = false;
-      const { host, port } = await this.find(tell);
+      const known = current;
+      const startMs = performance.now();
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const found = await sentinels.master({ atLeast: known?.epoch ?? 0 });
+          if (!this.connecting) break;
+          if (isOutdated(found, known) && performance.now() - startMs < OLDER_MS) {
+            throw new Error(
+              `${formatHost(found)} is the master of an older failover; others may know better`,
+            );
+          }
+          return this.open(found);
+        } catch (error) {
+          if (!this.connecting) break;
+          if (known === undefined) throw error;
+          tell("error", error as Error);
+        }
+        await sleep(reconnectDelayMs(attempt));
+      }
+      throw new Error("Connection is closed.");
+    }
+
+    private open(master: Master) {
+      const { host, port } = master;
       this.stream =
         tls === undefined
           ? createConnection({ host, port })
@@ -63,23 +93,9 @@ export function createSentinelClient({ sentinels, tls, options }: SentinelClient
       this.stream.once("error", (error) => {
         this.firstError = error;
       });
+      current = master;
       hasStream = true;
       return this.stream;
-    }
-
-    /** A connector that throws is never asked again. */
-    private async find(tell: (event: string, error: Error) => void): Promise<Master> {
-      for (let attempt = 1; ; attempt++) {
-        const found = await sentinels.master().catch((error: Error) => error);
-        if (!this.connecting) throw new Error("Connection is closed.");
-        if (!(found instanceof Error)) {
-          current = found;
-          return found;
-        }
-        if (current === undefined) throw found;
-        tell("error", found);
-        await sleep(reconnectDelayMs(attempt));
-      }
     }
   }
 
@@ -109,11 +125,12 @@ export function createSentinelClient({ sentinels, tls, options }: SentinelClient
   async function look(): Promise<void> {
     if (!isOpen()) return;
     const known = current;
-    const latest = await sentinels.master().catch(() => undefined);
-    if (latest === undefined || known === undefined || known !== current || !isOpen()) return;
-    if (latest.epoch < known.epoch) return;
-    if (latest.host === known.host && latest.port === known.port) current = latest;
-    else redis.disconnect(true);
+    if (known === undefined) return;
+    const latest = await sentinels.master({ atLeast: known.epoch }).catch(() => undefined);
+    if (latest === undefined || known !== current || !isOpen() || isOutdated(latest, known)) return;
+    // Also before it is connected to: from here on nobody is believed who does not know of it.
+    current = latest;
+    if (latest.host !== known.host || latest.port !== known.port) redis.disconnect(true);
   }
 
   /** Also while a server that is frozen, or gone, lets us wait for it. */
@@ -127,6 +144,11 @@ export function createSentinelClient({ sentinels, tls, options }: SentinelClient
   redis.once("ready", watchOn);
   redis.on("end", end);
   return redis;
+}
+
+/** Epochs begin anew where Sentinels are set up anew: then all of them say so. */
+function isOutdated(found: NamedMaster, known: Master | undefined): boolean {
+  return known !== undefined && found.epoch < known.epoch && !found.isUnanimous;
 }
 
 function formatHost(master: Master | undefined): string {

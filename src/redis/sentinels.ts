@@ -5,8 +5,11 @@ import { type RedisTls, tlsOptions } from "./tls-options.ts";
 /** A Sentinel that does not answer for so long counts as gone; a first connection is made within it. */
 const ASK_MS = 1000;
 
-/** A Sentinel that is gone is tried again about so often. */
-const RETRY_MS = 1000;
+/** How long the others may take once one has named a master that is not older than what is known. */
+const LATE_MS = 250;
+
+/** A Sentinel that is gone is tried again about so often: within the time in which it may answer. */
+const RETRY_MS = 500;
 
 export interface SentinelsOptions {
   readonly hosts: readonly HostPort[];
@@ -23,13 +26,19 @@ export interface Master extends HostPort {
   readonly epoch: number;
 }
 
+export interface NamedMaster extends Master {
+  /** Whether all Sentinels answered, and all named it. */
+  readonly isUnanimous: boolean;
+}
+
 export interface Sentinels {
   /**
-   * Where the master is, as those say that know of the latest failover, of all Sentinels that answer. One that
-   * was cut off from the others, and still names the old master, is outvoted by one that was not.
-   * Throws NoMaster.
+   * Where the master is, as those say that know of the latest failover, of the Sentinels that are connected. One
+   * that was cut off from the others, and still names the old master, is outvoted by one that was not. Where
+   * none of them knows of an epoch of `atLeast`, the others are waited for too, up to a second; what is then
+   * answered may be older. Throws NoMaster.
    */
-  master(): Promise<Master>;
+  master(options: { atLeast: number }): Promise<NamedMaster>;
   close(): void;
 }
 
@@ -63,29 +72,53 @@ export function createSentinels({ hosts, masterName, user, tls }: SentinelsOptio
   });
 
   async function ask(client: Redis): Promise<Master> {
-    const [address, facts] = (await Promise.all([
+    const [address, facts] = await Promise.all([
       // Names the new master as soon as there is one; the facts do when the replicas have followed it.
       client.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName),
       client.call("SENTINEL", "MASTER", masterName),
-    ])) as [[string, string], string[]];
-    const epoch = Number(facts[facts.indexOf("config-epoch") + 1]);
-    return { host: address[0], port: Number(address[1]), epoch };
+    ]);
+    return masterOf(address, facts);
+  }
+
+  /** Adds to `heard` what they say; waits for no more than is needed. */
+  async function hear(
+    asked: readonly Redis[],
+    { heard, atLeast }: { heard: Map<Redis, Master | Error>; atLeast: number },
+  ): Promise<void> {
+    let late: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      const answers = asked.map(async (client) => {
+        const answer = await ask(client).catch((error: Error) => error);
+        heard.set(client, answer);
+        if (!(answer instanceof Error) && answer.epoch >= atLeast) late ??= setTimeout(resolve, LATE_MS);
+      });
+      void Promise.all(answers).then(() => resolve());
+    });
+    clearTimeout(late);
   }
 
   return {
-    async master() {
-      const connected = clients.filter(({ status }) => status === "ready");
-      const asked = connected.length > 0 ? connected : clients;
-      const outcomes = await Promise.allSettled(asked.map(ask));
-      const [latest] = outcomes
-        .flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []))
-        .sort((a, b) => b.epoch - a.epoch);
-      if (latest !== undefined) return latest;
-      const told = outcomes.map((outcome, index) => {
-        const { host, port } = asked[index]?.options ?? {};
-        const fault = faults.get(asked[index] as Redis);
-        const reason = outcome.status === "rejected" ? String(outcome.reason?.message) : "";
-        return `${host}:${port}: ${fault ?? reason}`;
+    async master({ atLeast }) {
+      const heard = new Map<Redis, Master | Error>();
+      await hear(
+        clients.filter(({ status }) => status === "ready"),
+        { heard, atLeast },
+      );
+      if ((latestOf(heard)?.epoch ?? -1) < atLeast) {
+        await hear(
+          clients.filter((client) => !heard.has(client)),
+          { heard, atLeast },
+        );
+      }
+      const latest = latestOf(heard);
+      if (latest !== undefined) {
+        const isUnanimous = clients.every((client) => isSame(heard.get(client), latest));
+        return { ...latest, isUnanimous };
+      }
+      const told = clients.map((client) => {
+        const { host, port } = client.options;
+        const answer = heard.get(client);
+        return `${host}:${port}: ${faults.get(client) ?? (answer instanceof Error ? answer.message : "")}`;
       });
       throw new NoMaster(told.join("; "));
     },
@@ -94,4 +127,27 @@ export function createSentinels({ hosts, masterName, user, tls }: SentinelsOptio
       for (const client of clients) client.disconnect();
     },
   };
+}
+
+/** Throws for what names no master: one Sentinel's nonsense is not to outvote what the others say. */
+function masterOf(address: unknown, facts: unknown): Master {
+  const [host, port] = Array.isArray(address) ? (address as unknown[]) : [];
+  const epoch = Array.isArray(facts) ? (facts as unknown[])[facts.indexOf("config-epoch") + 1] : undefined;
+  if (typeof host === "string" && host !== "" && isNumber(port, 1, 65_535) && isNumber(epoch, 0)) {
+    return { host, port: Number(port), epoch: Number(epoch) };
+  }
+  throw new Error(`it names no master that can be: ${JSON.stringify({ host, port, epoch })}`);
+}
+
+function isNumber(text: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean {
+  return typeof text === "string" && /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most;
+}
+
+function latestOf(heard: ReadonlyMap<Redis, Master | Error>): Master | undefined {
+  const named = [...heard.values()].flatMap((answer) => (answer instanceof Error ? [] : [answer]));
+  return named.sort((a, b) => b.epoch - a.epoch)[0];
+}
+
+function isSame(answer: Master | Error | undefined, { host, port }: HostPort): boolean {
+  return answer !== undefined && !(answer instanceof Error) && answer.host === host && answer.port === port;
 }

@@ -11,6 +11,8 @@ export interface RedisTls {
 /** Without `host` for servers that are not known yet: they are checked all the same, and not told the name. */
 export function tlsOptions({ ca, cert, key }: RedisTls, host = ""): ConnectionOptions {
   return {
+    // Otherwise NODE_TLS_REJECT_UNAUTHORIZED decides.
+    rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),

@@ -140,6 +140,33 @@ describe("the documented user", () => {
     expect((await refusal(urlOf(server))).message).toContain("on the keys tg:*");
   });
 
+  test("that may not select the database any more charges nothing in another, and goes on there when it may again", async () => {
+    await setUser(admin, user);
+    await admin.flushall();
+    const told: (string | undefined)[] = [];
+    const redis = (await createRedis(urlOf(server, "/3"), {
+      onError: () => {},
+      onReconnect: (problem) => told.push(problem),
+    })) as Redis;
+    let becameReady = 0;
+    redis.on("ready", () => becameReady++);
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const charge = chargeOf({ points: 10, cost: 4 });
+    await store.take(takeOf(charge), inTime());
+    await setUser(admin, [...user, "-select"]);
+    await admin.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    // Several attempts, each of which could have been used.
+    await until(() => told.length >= 3);
+    await expect(store.take(takeOf(charge), inTime())).rejects.toThrow("did not answer");
+    expect([await admin.dbsize(), becameReady]).toEqual([0, 0]);
+    expect(new Set(told)).toEqual(new Set([expect.stringMatching(/database 3.*NOPERM/s)]));
+    await setUser(admin, user);
+    await until(() => told.at(-1) === undefined);
+    expect((await store.take(takeOf(charge), inTime())).states[0]?.remaining).toBe(2);
+    expect(await admin.dbsize()).toBe(0);
+    redis.disconnect();
+  });
+
   test("that loses a command is told when it connects again", async () => {
     await setUser(admin, user);
     const told: (string | undefined)[] = [];

@@ -136,6 +136,10 @@ describe("the start is refused", () => {
     "redis+sentinel://:hidden@one:1,two:2/mymaster/points",
     "redis+sentinel://:hidden@one:1,two:2/mymaster?db=1",
     "redis-sentinel://:hidden@one/mymaster",
+    "redis+sentinel://me:123/hidden@one:1",
+    "redis+sentinel://me:123/hidden@one:1/mymaster",
+    "redis+sentinel://me:123/456/hidden@one:1",
+    "redis+sentinel://:hidden@one/my%20master",
   ]) {
     test(`for the URL ${JSON.stringify(url)}`, async () => {
       const error = await refusal(url);

@@ -26,15 +26,15 @@ test.each([
   ["redis://:word@h", { user: { password: "word" } }],
   ["redis://me@h", { user: { username: "me" } }],
   [
-    "redis+sentinel://:word@a,[2001:db8::1]:5,c.example:6/my%20master",
+    "redis+sentinel://:word@a,[2001:db8::1]:5,c.example:6/My-master_1.x",
     {
-      shown: "redis+sentinel://a,[2001:db8::1]:5,c.example:6/my%20master",
+      shown: "redis+sentinel://a,[2001:db8::1]:5,c.example:6/My-master_1.x",
       hosts: [
         { host: "a", port: 26_379 },
         { host: "2001:db8::1", port: 5 },
         { host: "c.example", port: 6 },
       ],
-      masterName: "my master",
+      masterName: "My-master_1.x",
       db: 0,
       tls: false,
       user: { password: "word" },

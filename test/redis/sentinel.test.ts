@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import type { TakeAnswer } from "../../src/core/ports.ts";
 import { withOutage } from "../../src/points/outage.ts";
 import { createRedis } from "../../src/redis/connect.ts";
 import { createRedisBuckets } from "../../src/redis/redis-buckets.ts";
+import { createSentinelClient } from "../../src/redis/sentinel-client.ts";
 import { createSentinels, type Sentinels } from "../../src/redis/sentinels.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
 import { freePort } from "../support/free-port.ts";
@@ -148,38 +149,88 @@ describe("through Sentinels takes go", () => {
   });
 });
 
-/** Says of the master what it is told to say, as a Sentinel would. */
-async function startFakeSentinel(first: { port: number; epoch: number }) {
-  const bulk = (text: string): string => `$${text.length}\r\n${text}\r\n`;
-  const list = (...texts: readonly string[]): string => `*${texts.length}\r\n${texts.map(bulk).join("")}`;
-  let master = first;
+interface Said {
+  readonly port: number | string;
+  readonly epoch: number | string;
+  readonly host?: string;
+}
+
+const bulk = (text: string): string => `$${text.length}\r\n${text}\r\n`;
+const list = (...texts: readonly string[]): string => `*${texts.length}\r\n${texts.map(bulk).join("")}`;
+
+/** Says of the master what it is told to say, as a Sentinel would. Undefined: null, that it knows none. */
+async function startFakeSentinel(first: Said | undefined) {
+  let said = first;
   let asked = 0;
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
     socket.on("data", (bytes) => {
       for (const command of bytes.toString().match(/GET-MASTER-ADDR-BY-NAME|MASTER(?=\r)/g) ?? []) {
         asked++;
-        if (command === "MASTER")
-          socket.write(list("name", MASTER_NAME, "config-epoch", String(master.epoch)));
-        else socket.write(list("127.0.0.1", String(master.port)));
+        if (said === undefined) socket.write("*-1\r\n");
+        else if (command === "MASTER")
+          socket.write(list("name", MASTER_NAME, "config-epoch", String(said.epoch)));
+        else socket.write(list(said.host ?? "127.0.0.1", String(said.port)));
       }
     });
     socket.on("error", () => {});
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const listen = async (at: number): Promise<number> => {
+    server.listen(at, "127.0.0.1");
+    await once(server, "listening");
+    return (server.address() as AddressInfo).port;
+  };
+  const port = await listen(0);
+  const drop = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const untilAsked = async (times: number): Promise<void> => {
+    const before = asked;
+    // Two commands each time.
+    await until(() => asked >= before + 2 * times);
+  };
   return {
     host: "127.0.0.1",
     port,
-    url: `redis+sentinel://127.0.0.1:${port}/${MASTER_NAME}`,
     /** Until it has said so, and said so again. */
-    async say(next: { port: number; epoch: number }): Promise<void> {
-      master = next;
-      const before = asked;
-      await until(() => asked >= before + 6);
+    async say(next: Said | undefined): Promise<void> {
+      said = next;
+      await untilAsked(3);
     },
-    close: () => server.close(),
+    untilAsked,
+    /** Ends the connections; others are taken. */
+    drop,
+    close(): void {
+      server.close();
+      drop();
+    },
+    /** After `close`. */
+    open: () => listen(port),
   };
+}
+
+function urlOfAll(...fakes: readonly { host: string; port: number }[]): string {
+  return `redis+sentinel://${fakes.map(({ host, port }) => `${host}:${port}`).join(",")}/${MASTER_NAME}`;
+}
+
+function sentinelsOf(...hosts: readonly { host: string; port: number }[]): Sentinels {
+  return createSentinels({ hosts, masterName: MASTER_NAME, user: {}, tls: undefined });
+}
+
+/** Unlike `once` of Node.js it lets errors pass meanwhile. */
+async function next(redis: Redis, event: "close" | "ready"): Promise<void> {
+  await new Promise<void>((resolve) => redis.once(event, () => resolve()));
+}
+
+/** Cuts all connections of clients, and waits until this one has noticed. */
+async function cut(redis: Redis, { url }: RedisServer): Promise<void> {
+  const admin = new Redis(url, { protocol: 2 });
+  const closed = next(redis, "close");
+  await admin.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  await closed;
+  admin.disconnect();
 }
 
 describe("of several Sentinels", () => {
@@ -190,34 +241,194 @@ describe("of several Sentinels", () => {
       startFakeSentinel({ port: 1002, epoch: 7 }),
     ]);
     for (const hosts of [fakes, [...fakes].reverse()]) {
-      const sentinels: Sentinels = createSentinels({
-        hosts,
-        masterName: MASTER_NAME,
-        user: {},
-        tls: undefined,
+      const sentinels = sentinelsOf(...hosts);
+      expect(await sentinels.master({ atLeast: 0 })).toMatchObject({
+        host: "127.0.0.1",
+        port: 1003,
+        epoch: 12,
       });
-      expect(await sentinels.master()).toEqual({ host: "127.0.0.1", port: 1003, epoch: 12 });
       sentinels.close();
     }
     for (const fake of fakes) fake.close();
   });
 
-  test("a connection is given up for the master of a later failover, and not of an older one", async () => {
-    const [one, other] = [await startRedis(), await startRedis()];
-    const sentinel = await startFakeSentinel({ port: one.port, epoch: 5 });
-    const redis = await connect({ url: sentinel.url });
-    let closed = 0;
-    redis.on("close", () => closed++);
-    await sentinel.say({ port: other.port, epoch: 4 });
-    expect([await isAt(redis, one), closed]).toEqual([true, 0]);
-    await sentinel.say({ port: one.port, epoch: 7 });
-    await sentinel.say({ port: other.port, epoch: 6 });
-    expect([await isAt(redis, one), closed]).toEqual([true, 0]);
-    await sentinel.say({ port: other.port, epoch: 8 });
-    await until(() => isAt(redis, other));
-    redis.disconnect();
-    sentinel.close();
-    await Promise.all([one.stop(), other.stop()]);
+  test("those whose connection was lost are waited for where the others know of no failover that late", async () => {
+    const behind = await startFakeSentinel({ port: 1001, epoch: 1 });
+    const knowing = await startFakeSentinel({ port: 1002, epoch: 2 });
+    const sentinels = sentinelsOf(behind, knowing);
+    await until(async () => (await sentinels.master({ atLeast: 2 })).epoch === 2);
+    knowing.drop();
+    await until(async () => (await sentinels.master({ atLeast: 0 })).epoch === 1);
+    expect(await sentinels.master({ atLeast: 2 })).toMatchObject({ port: 1002, epoch: 2 });
+    for (const each of [sentinels, behind, knowing]) each.close();
+  });
+
+  describe("of two servers that they may name", () => {
+    let one: RedisServer;
+    let other: RedisServer;
+    beforeAll(async () => {
+      [one, other] = await Promise.all([startRedis(), startRedis()]);
+    });
+    afterAll(() => Promise.all([one.stop(), other.stop()]));
+
+    test("a connection is given up for the master of a later failover, and not of an older one that one of them names", async () => {
+      const sentinel = await startFakeSentinel({ port: one.port, epoch: 5 });
+      const second = await startFakeSentinel({ port: one.port, epoch: 3 });
+      const redis = await connect({ url: urlOfAll(sentinel, second) });
+      let closed = 0;
+      redis.on("close", () => closed++);
+      await sentinel.say({ port: other.port, epoch: 4 });
+      expect([await isAt(redis, one), closed]).toEqual([true, 0]);
+      await sentinel.say({ port: one.port, epoch: 7 });
+      await sentinel.say({ port: other.port, epoch: 6 });
+      expect([await isAt(redis, one), closed]).toEqual([true, 0]);
+      await sentinel.say({ port: other.port, epoch: 8 });
+      await until(() => isAt(redis, other));
+      redis.disconnect();
+      for (const fake of [sentinel, second]) fake.close();
+    });
+
+    test("an older master is followed when all of them name it, and not while one of them is silent", async () => {
+      const [first, second] = [
+        await startFakeSentinel({ port: one.port, epoch: 5 }),
+        await startFakeSentinel({ port: one.port, epoch: 5 }),
+      ];
+      const redis = await connect({ url: urlOfAll(first, second) });
+      let closed = 0;
+      redis.on("close", () => closed++);
+      second.close();
+      await first.say({ port: other.port, epoch: 0 });
+      expect([await isAt(redis, one), closed]).toEqual([true, 0]);
+      await second.open();
+      await second.say({ port: other.port, epoch: 1 });
+      await until(() => isAt(redis, other));
+      // From now on failovers count from there.
+      await second.say({ port: one.port, epoch: 2 });
+      await until(() => isAt(redis, one));
+      redis.disconnect();
+      for (const fake of [first, second]) fake.close();
+    });
+
+    test("one that missed a failover is not believed while those that know of it are reached again", async () => {
+      const behind = await startFakeSentinel({ port: one.port, epoch: 1 });
+      const knowing = await startFakeSentinel({ port: other.port, epoch: 2 });
+      const redis = await connect({ url: urlOfAll(behind, knowing) });
+      const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+      const charge = chargeOf({ points: 10, cost: 10 });
+      expect((await store.take(takeOf(charge), inTime())).outcome).toBe("admitted");
+      // Only its connections are lost, then it does not listen for a while either.
+      for (const blip of ["connections", "all"]) {
+        if (blip === "all") knowing.close();
+        else knowing.drop();
+        await cut(redis, other);
+        const ready = next(redis, "ready");
+        if (blip === "all") {
+          await behind.untilAsked(2);
+          await knowing.open();
+        }
+        await ready;
+        expect(await isAt(redis, other)).toBe(true);
+        expect((await store.take(takeOf(charge), inTime())).outcome).toBe("exceeded");
+      }
+      redis.disconnect();
+      for (const fake of [behind, knowing]) fake.close();
+    }, 30_000);
+
+    test("one that missed a failover is believed when those that know of it stay away, until they are back", async () => {
+      const behind = await startFakeSentinel({ port: one.port, epoch: 1 });
+      const knowing = await startFakeSentinel({ port: other.port, epoch: 2 });
+      const redis = await connect({ url: urlOfAll(behind, knowing) });
+      knowing.close();
+      await cut(redis, other);
+      await next(redis, "ready");
+      expect(await isAt(redis, one)).toBe(true);
+      await knowing.open();
+      await until(() => isAt(redis, other));
+      redis.disconnect();
+      for (const fake of [behind, knowing]) fake.close();
+    }, 30_000);
+
+    const nonsense: [what: string, said: Said | undefined][] = [
+      ["a port that there is not", { port: 70_000, epoch: 9 }],
+      ["a port that is no number", { port: "x", epoch: 9 }],
+      ["no port", { port: 0, epoch: 9 }],
+      ["no host", { host: "", port: 1, epoch: 9 }],
+      ["an epoch that is no number", { port: 1, epoch: "NaN" }],
+      ["an epoch below 0", { port: 1, epoch: -1 }],
+      ["null", undefined],
+    ];
+
+    test.each(nonsense)(
+      "one that names %s is passed over, and told when there is no other",
+      async (_, said) => {
+        const [bad, good] = [
+          await startFakeSentinel(said),
+          await startFakeSentinel({ port: one.port, epoch: 2 }),
+        ];
+        const [both, alone] = [sentinelsOf(bad, good), sentinelsOf(bad)];
+        expect(await both.master({ atLeast: 0 })).toMatchObject({ port: one.port, epoch: 2 });
+        await expect(alone.master({ atLeast: 0 })).rejects.toThrow(
+          new RegExp(`^127\\.0\\.0\\.1:${bad.port}: it names no master that can be: `),
+        );
+        for (const each of [both, alone, bad, good]) each.close();
+      },
+    );
+
+    test("nonsense leaves the connection alone, and the client alive that is to connect meanwhile", async () => {
+      const sentinel = await startFakeSentinel({ port: one.port, epoch: 1 });
+      const redis = await connect({ url: urlOfAll(sentinel) });
+      let closed = 0;
+      redis.on("close", () => closed++);
+      for (const [, said] of nonsense) await sentinel.say(said);
+      expect([await isAt(redis, one), closed]).toEqual([true, 0]);
+      await cut(redis, one);
+      await sentinel.say({ port: 70_000, epoch: 9 });
+      expect(redis.status).toBe("connecting");
+      await sentinel.say({ port: one.port, epoch: 1 });
+      await until(() => isAt(redis, one));
+      redis.disconnect();
+      sentinel.close();
+    }, 30_000);
+
+    test("whatever throws while it connects again is told, and does not end the client", async () => {
+      let port = one.port;
+      const sentinels: Sentinels = {
+        master: async () => ({ host: "127.0.0.1", port, epoch: 1, isUnanimous: true }),
+        close: () => {},
+      };
+      const errors: string[] = [];
+      const options = { protocol: 2, retryStrategy: () => 10 } as const;
+      const redis = createSentinelClient({ sentinels, tls: undefined, options });
+      redis.on("error", ({ message }) => errors.push(message));
+      await redis.connect();
+      port = 70_000;
+      await until(() => errors.length >= 2);
+      expect(errors.at(-1)).toContain("70000");
+      port = one.port;
+      await until(() => redis.status === "ready");
+      redis.disconnect();
+    });
+
+    test("one that is silent does not hold up what the others say until it is given up", async () => {
+      let closed = 0;
+      const silent = createServer((socket) => {
+        socket.on("data", () => {});
+        socket.on("error", () => {});
+        socket.on("close", () => closed++);
+      });
+      silent.listen(0, "127.0.0.1");
+      await once(silent, "listening");
+      const fake = await startFakeSentinel({ port: one.port, epoch: 1 });
+      const { port } = silent.address() as AddressInfo;
+      const sentinels = sentinelsOf({ host: "127.0.0.1", port }, fake);
+      for (let look = 0; look < 3; look++) {
+        expect(await sentinels.master({ atLeast: 1 })).toMatchObject({ port: one.port, isUnanimous: false });
+      }
+      expect(closed).toBe(0);
+      sentinels.close();
+      fake.close();
+      silent.close();
+    });
   });
 
   test("one is enough to start, and none of them keeps the process when the client is done", async () => {

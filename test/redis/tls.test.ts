@@ -85,6 +85,16 @@ describe("a server with TLS", () => {
     }
   });
 
+  test("is refused all the same where NODE_TLS_REJECT_UNAUTHORIZED tells Node.js to trust everybody", async () => {
+    process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+    try {
+      const error = await refusal(`rediss://localhost:${server.tlsPort}`, clientTls(stranger));
+      expect(error.message).toContain("set REDIS_TLS_CA_FILE");
+    } finally {
+      delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    }
+  });
+
   test("is refused where its certificate is of another host", async () => {
     const other = await startTlsRedis(ca.sign("DNS:redis.example,IP:192.0.2.1"));
     for (const [host, certified] of [
