@@ -1,10 +1,10 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { newSecret } from "../src/core/secret.ts";
 import { HealthCheckRequestSchema } from "../src/gen/grpc/health/v1/health_pb.ts";
 import { CheckRequestSchema } from "../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { type ChildServer, startChildServer } from "../test/support/child-server.ts";
 import { startRedis } from "../test/support/redis.ts";
 import { inRepository, repositoryFolder } from "../test/support/repository.ts";
-import { newSecret } from "../src/core/secret.ts";
 import type { Subject } from "./subject.ts";
 import { keyCount, startTollgateWithKeys } from "./tollgate-with-keys.ts";
 

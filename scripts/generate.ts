@@ -2,8 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { policySchemaFile, policySchemaText } from "./policy-schema.ts";
 import { binary, root } from "./checkout.ts";
+import { policySchemaFile, policySchemaText } from "./policy-schema.ts";
 
 execFileSync(binary("buf"), ["generate"], { cwd: root, stdio: "inherit" });
 execFileSync(binary("drizzle-kit"), ["generate"], { cwd: root, stdio: "inherit" });

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
+import { packageVersion } from "./cli/package-version.ts";
 import { quickStart, quickStartFiles } from "./cli/quick-start.ts";
 import type { Config } from "./config.ts";
 import { withoutPassword } from "./config-value.ts";
@@ -10,12 +11,14 @@ import { spansShards } from "./core/charges.ts";
 import { demoExample, seedDemo } from "./core/demo-seed.ts";
 import { createDirectory } from "./core/directory.ts";
 import { TollgateError } from "./core/errors.ts";
-import { createKeys } from "./core/keys.ts";
+import { createKeys, type Keys } from "./core/keys.ts";
+import { createLeakReports } from "./core/leak-reports.ts";
 import { createPoints } from "./core/points.ts";
 import type { PolicySet } from "./core/policy-set.ts";
 import type { BucketCorrections, BucketStore, Deadline } from "./core/ports.ts";
 import { createRateLimits } from "./core/rate-limits.ts";
 import type { Grant } from "./core/records.ts";
+import { createReplicas } from "./core/replicas.ts";
 import { openEmbedded } from "./embedded/pglite.ts";
 import { addressText, type ListenAddress } from "./http2/listen-address.ts";
 import { createListener } from "./http2/listener.ts";
@@ -26,17 +29,21 @@ import { type OutageEvent, withOutage } from "./points/outage.ts";
 import { loadPolicies } from "./policy/load.ts";
 import { formatProblem } from "./policy/problem.ts";
 import { watchPolicies } from "./policy/watch.ts";
+import { type ChangeListener, listenToChanges } from "./postgres/change-listener.ts";
 import type { Database } from "./postgres/database.ts";
 import { migrate, schemaProblem, schemaState } from "./postgres/migrate.ts";
 import { observed } from "./postgres/observed-database.ts";
 import { createPostgresDatabase } from "./postgres/pool.ts";
 import { createStores } from "./postgres/stores.ts";
-import type { createRedis } from "./redis/connect.ts";
 import { createGateways } from "./proxy/gateways.ts";
+import type { createRedis } from "./redis/connect.ts";
+import { withAcknowledgements } from "./replica/acknowledged-writes.ts";
+import { createAcknowledgements } from "./replica/acknowledgements.ts";
 import { type CachedRights, createCachedRights } from "./replica/cached-rights.ts";
 import { withInvalidation } from "./replica/coherent-stores.ts";
 import { createKeyUses } from "./replica/key-uses.ts";
 import { createRequestHandler } from "./rpc/handler.ts";
+import { createLeakReportEndpoint, type LeakReportEndpoint } from "./rpc/leak-report-endpoint.ts";
 
 type Redis = Awaited<ReturnType<typeof createRedis>>;
 
@@ -108,9 +115,11 @@ async function openApp(
     postgresAnswers ||= rights.isLive();
     return postgresAnswers;
   };
+  const replicaId = randomUUID();
   const rights = createCachedRights({
     ...bare,
-    replicaId: randomUUID(),
+    replicaId,
+    version: packageVersion(),
     policies: () => Object.fromEntries([...policies.policies].map(([api, { digest }]) => [api, digest])),
     onRenewFailed(error) {
       postgresAnswers = false;
@@ -119,7 +128,11 @@ async function openApp(
     onAccess: metrics.onCacheLookup,
   });
   await rights.start();
+  log.info({ replica_id: replicaId }, "this replica has begun");
   opened.push(rights.stop);
+  if (database.directUrl !== undefined) {
+    opened.push(listen(database.directUrl, { rights, log, metrics }).close);
+  }
   const stores = withInvalidation(bare, rights);
   const uses = createKeyUses(stores.keys, {
     onFlushed: (keys) => metrics.onKeyUseFlush({ keys, failed: false }),
@@ -140,14 +153,30 @@ async function openApp(
     nowMs,
     onUse: uses.record,
   });
-  const directory = createDirectory({ policies: currentPolicies, store: stores.directory, nowMs });
-  const callerTokens = createCallerTokens({
-    policies: currentPolicies,
-    store: stores.callerTokens,
-    rights,
-    adminToken: config.adminToken,
-    nowMs,
-  });
+  const writes = withAcknowledgements(
+    {
+      keys: createKeys({
+        policies: currentPolicies,
+        ...stores,
+        nowMs,
+        forget: ({ id, digest, previousDigest }) =>
+          rights.invalidate({ kind: "key", keyId: id, digests: [digest, previousDigest] }),
+      }),
+      directory: createDirectory({ policies: currentPolicies, store: stores.directory, nowMs }),
+      callerTokens: createCallerTokens({
+        policies: currentPolicies,
+        store: stores.callerTokens,
+        rights,
+        adminToken: config.adminToken,
+        nowMs,
+      }),
+    },
+    createAcknowledgements({
+      feed: createStores(database.database).feed,
+      own: { id: replicaId, applied: rights.applied, catchUp: rights.catchUp },
+      onWaited: metrics.onAcknowledgementWait,
+    }),
+  );
 
   const stopping = new AbortController();
   const serving = {
@@ -171,16 +200,9 @@ async function openApp(
   const handler = createRequestHandler({
     gateways: { extAuthz, rateLimit },
     forwardAuth,
+    leakReports: leakReportEndpoint(config, { keys: writes.keys, log, metrics }),
     authorizer,
-    keys: createKeys({
-      policies: currentPolicies,
-      ...stores,
-      nowMs,
-      forget: ({ id, digest, previousDigest }) =>
-        rights.invalidate({ kind: "key", keyId: id, digests: [digest, previousDigest] }),
-    }),
-    directory,
-    callerTokens,
+    ...writes,
     points: createPoints({
       policies: currentPolicies,
       rights,
@@ -188,6 +210,7 @@ async function openApp(
       audit: bare.audit,
       nowMs,
     }),
+    replicas: createReplicas({ feed: createStores(database.database).feed, ownId: replicaId }),
     nowMs,
     onDecision: metrics.onDecision,
     serving,
@@ -256,6 +279,15 @@ async function openApp(
  * The last that was opened is closed first. What fails is told and no reason to stay: a store that is gone
  * must not keep a process from ending.
  */
+function leakReportEndpoint(
+  { leakReportSecret: secret }: Config,
+  { keys, log, metrics }: { keys: Keys; log: Log; metrics: Metrics },
+): LeakReportEndpoint | undefined {
+  if (secret === undefined) return undefined;
+  const leakReports = createLeakReports({ keys, onLeak: metrics.onLeak });
+  return createLeakReportEndpoint({ leakReports, secret, nowMs: Date.now, log });
+}
+
 async function closeAll(opened: Close[], { log, deadline }: { log: Log; deadline: Deadline }): Promise<void> {
   for (const close of opened.splice(0).reverse()) {
     try {
@@ -291,6 +323,8 @@ interface OpenedDatabase {
   readonly database: Database;
   /** With a connection of its own where there is a network. */
   readonly feedDatabase: Database;
+  /** Where other replicas can change it: for a connection that stays. */
+  readonly directUrl: string | undefined;
   close(): Promise<void>;
 }
 
@@ -309,7 +343,7 @@ async function openDatabase(
       },
     });
     const embedded = observed(database, observe);
-    return { database: embedded, feedDatabase: embedded, close: database.close };
+    return { database: embedded, feedDatabase: embedded, directUrl: undefined, close: database.close };
   }
   const database = createPostgresDatabase(config.databaseUrl, { connections: config.databaseConnections });
   try {
@@ -325,10 +359,33 @@ async function openDatabase(
   return {
     database: observed(database, observe),
     feedDatabase: observed(feedDatabase, observe),
+    directUrl: config.databaseDirectUrl ?? config.databaseUrl,
     async close() {
       await Promise.all([database.close(), feedDatabase.close()]);
     },
   };
+}
+
+/** What is heard is only caught up with sooner: nothing hangs on it. */
+function listen(
+  directUrl: string,
+  { rights, log, metrics }: { rights: CachedRights; log: Log; metrics: Metrics },
+): ChangeListener {
+  metrics.onChangeListener("deaf");
+  let wasDeaf = false;
+  return listenToChanges(directUrl, {
+    onChange: rights.catchUp,
+    onHearing() {
+      metrics.onChangeListener("hears");
+      if (wasDeaf) log.info("changes are heard of again");
+      wasDeaf = false;
+    },
+    onDeaf(error) {
+      metrics.onChangeListener("deaf");
+      if (!wasDeaf) log.warn({ err: error }, "changes are not heard of, only found by renewals");
+      wasDeaf = true;
+    },
+  });
 }
 
 function unreachableDatabase(url: string, error: unknown): unknown {

@@ -116,7 +116,7 @@ function shownUrl(value: string): string {
   return value.includes("://") ? withoutPassword(value) : `(${value.length} characters)`;
 }
 
-export function parseAdminToken(value: string, source: string): string {
+export function parseLongSecret(value: string, source: string): string {
   if (/^[!-~]{32,1024}$/.test(value)) return value;
   const problem =
     value.length < 32 ? `has ${value.length} characters` : "has spaces, or characters beyond ASCII";

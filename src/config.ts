@@ -9,11 +9,11 @@ import {
   type LogLevel,
   logLevels,
   parseAddressRanges,
-  parseAdminToken,
   parseDuration,
   parseInteger,
   parseListen,
   parseLogLevel,
+  parseLongSecret,
   parseSwitch,
   parseTcp,
   parseUrl,
@@ -33,6 +33,8 @@ export interface Config {
   /** The embedded store's folder; used without `databaseUrl`. */
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
+  /** Of the same database, past a pooler; used with `databaseUrl`. */
+  readonly databaseDirectUrl: string | undefined;
   readonly redisUrl: string | undefined;
   /** Of the authorities that sign Redis's certificates: PEM. */
   readonly redisTlsCa: string | undefined;
@@ -42,6 +44,8 @@ export interface Config {
   readonly redisSentinelUser: string | undefined;
   readonly redisSentinelPassword: string | undefined;
   readonly adminToken: string | undefined;
+  /** Undefined: no leak reports are taken. */
+  readonly leakReportSecret: string | undefined;
   readonly logLevel: LogLevel;
   readonly maxInFlight: number;
   readonly graceMs: number;
@@ -114,6 +118,14 @@ export const settings = {
     fallback: undefined,
     secret: "url",
   },
+  databaseDirectUrl: {
+    variable: "DATABASE_DIRECT_URL",
+    flag: "database-direct-url",
+    placeholder: "<url>",
+    description: "the same Postgres past a pooler, to hear of changes; not set: the database URL",
+    fallback: undefined,
+    secret: "url",
+  },
   redisUrl: {
     variable: "REDIS_URL",
     flag: "redis-url",
@@ -164,6 +176,15 @@ export const settings = {
     flag: "admin-token",
     placeholder: "<token>",
     description: "a caller token with all grants that is not stored; at least 32 characters",
+    fallback: undefined,
+    secret: "whole",
+  },
+  leakReportSecret: {
+    variable: "TOLLGATE_LEAK_REPORT_SECRET",
+    flag: "leak-report-secret",
+    placeholder: "<secret>",
+    description:
+      "takes leak reports that are signed with it, at POST /leak-reports; at least 32 characters; not set: takes none",
     fallback: undefined,
     secret: "whole",
   },
@@ -243,6 +264,7 @@ export function readConfig(env: Environment, flags: Flags): Config {
   };
   const need = <T>(setting: Setting, parse: (value: string, source: string) => T) =>
     read(setting, parse) as T;
+  const parsePostgresUrl = parseUrl(["postgres", "postgresql"], "postgres://user@host:5432/name");
   const redisUrl = read(settings.redisUrl, parseRedisUrl);
   const redisParts = {
     redisTlsCa: read(settings.redisTlsCa, readCertificate),
@@ -259,13 +281,12 @@ export function readConfig(env: Environment, flags: Flags): Config {
     ),
     policies: need(settings.policies, asIs),
     dataDir: need(settings.dataDir, asIs),
-    databaseUrl: read(
-      settings.databaseUrl,
-      parseUrl(["postgres", "postgresql"], "postgres://user@host:5432/name"),
-    ),
+    databaseUrl: read(settings.databaseUrl, parsePostgresUrl),
+    databaseDirectUrl: read(settings.databaseDirectUrl, parsePostgresUrl),
     redisUrl,
     ...redisParts,
-    adminToken: read(settings.adminToken, parseAdminToken),
+    adminToken: read(settings.adminToken, parseLongSecret),
+    leakReportSecret: read(settings.leakReportSecret, parseLongSecret),
     logLevel: need(settings.logLevel, parseLogLevel),
     maxInFlight: need(settings.maxInFlight, parseInteger(1, 1_000_000)),
     graceMs: need(settings.graceMs, parseDuration(0, 3_600_000)),

@@ -10,6 +10,7 @@ const SECRET_FIELDS = [
   "token",
   "password",
   "adminToken",
+  "leakReportSecret",
   "databaseUrl",
   "redisUrl",
   "redisTlsKey",

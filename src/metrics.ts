@@ -23,6 +23,12 @@ export interface Metrics {
   onBreaker(store: string, state: BreakerState): void;
   /** Whether Redis was fit to keep points when it was last connected. */
   onRedisFitness(fitness: "fit" | "unfit"): void;
+  /** A call that changed rights waited for the replicas; `outcome`: "acknowledged", "lapsed" or "failed". */
+  onAcknowledgementWait(wait: { outcome: string; durationMs: number }): void;
+  /** Whether changes are heard of as they are committed. */
+  onChangeListener(state: "hears" | "deaf"): void;
+  /** Something that a scanner took for a key; "true_positive": it was one. */
+  onLeak(label: "true_positive" | "false_positive"): void;
   /** A batch of last-use times, written or not. */
   onKeyUseFlush(flush: { keys: number; failed: boolean }): void;
   /** Replaces what was told before. */
@@ -119,6 +125,24 @@ export function createMetrics(): Metrics {
     help: "1 while Redis may lose points by its own settings, such as a maxmemory-policy that evicts.",
     registers,
   });
+  const acknowledgementWaits = new Histogram({
+    name: "tollgate_acknowledgement_wait_seconds",
+    help: "How long a change of rights waited until it held on every replica, by outcome: acknowledged; lapsed, where a lease had to run out; failed.",
+    labelNames: ["outcome"] as const,
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const listening = new Gauge({
+    name: "tollgate_change_listener_up",
+    help: "1 while changes are heard of as they are committed; 0: they are only found by renewals, and changes wait longer.",
+    registers,
+  });
+  const leaks = new Counter({
+    name: "tollgate_leak_reports_total",
+    help: "Tokens in leak reports by label: true_positive, a key's, which is revoked; false_positive.",
+    labelNames: ["label"] as const,
+    registers,
+  });
   const keyUses = new Counter({
     name: "tollgate_key_use_flushes_total",
     help: "Batches of last-use times by outcome (ok, failed).",
@@ -201,6 +225,15 @@ export function createMetrics(): Metrics {
     },
     onRedisFitness(fitness) {
       redisUnfit.set(fitness === "unfit" ? 1 : 0);
+    },
+    onAcknowledgementWait({ outcome, durationMs }) {
+      acknowledgementWaits.observe({ outcome }, durationMs / 1000);
+    },
+    onChangeListener(state) {
+      listening.set(state === "hears" ? 1 : 0);
+    },
+    onLeak(label) {
+      leaks.inc({ label });
     },
     onKeyUseFlush({ keys, failed }) {
       keyUses.inc({ outcome: failed ? "failed" : "ok" });

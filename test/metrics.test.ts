@@ -1,6 +1,6 @@
+import { once } from "node:events";
 import { get } from "node:http";
 import { connect, createServer } from "node:net";
-import { once } from "node:events";
 import { expect, test } from "vitest";
 import type { Decision, PointsState } from "../src/core/decision.ts";
 import { createMetrics, createMetricsListener } from "../src/metrics.ts";

@@ -5,7 +5,7 @@ import { startChildServer } from "../../test/support/child-server.ts";
 import { freePort } from "../../test/support/free-port.ts";
 import { gatewayProgram } from "../../test/support/gateway-programs.ts";
 import { reapFolder } from "../../test/support/reaper.ts";
-import { envoyConfig, type EnvoyConfigOptions, type PortChange } from "./envoy-config.ts";
+import { type EnvoyConfigOptions, envoyConfig, type PortChange } from "./envoy-config.ts";
 
 export interface EnvoyProcess {
   readonly pid: number;

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import type { SetClockOptions } from "../../test/redis/set-clock.ts";
-import { runStory } from "./story-run.ts";
 import { stories } from "./stories.ts";
+import { runStory } from "./story-run.ts";
 import { timelineSvg } from "./timeline-svg.ts";
 
 /**

@@ -41,8 +41,14 @@ export function keyFacts(it: Key): readonly (readonly [string, string])[] {
     ["revoked", formatTime(it.revokeTime)],
     ["last used", formatTime(it.lastUseTime)],
     ["old secret ends", formatTime(it.previousSecretExpireTime)],
-    ["old secret last used", formatTime(it.previousSecretLastUseTime)],
+    ["old secret last used", oldSecretUse(it)],
   ];
+}
+
+/** Whether clients still have to be moved to the new secret; empty where only one works. */
+export function oldSecretUse(key: Key): string {
+  if (key.previousSecretExpireTime === undefined) return "";
+  return formatTime(key.previousSecretLastUseTime) || "not since the rotation";
 }
 
 export function toStatus(text: string): KeyStatus {

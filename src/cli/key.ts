@@ -3,7 +3,8 @@ import { KeySchema, KeyStatus } from "../gen/tollgate/v1/key_pb.ts";
 import type { AddCommand } from "./context.ts";
 import { addKeyChanges } from "./key-change.ts";
 import { addKeyCreate } from "./key-create.ts";
-import { printKey, statusOf, toStatus } from "./key-facts.ts";
+import { oldSecretUse, printKey, statusOf, toStatus } from "./key-facts.ts";
+import { addKeyRevokeAll } from "./key-revoke-all.ts";
 import { present, printList } from "./listing.ts";
 import { formatTime, toPoints } from "./option-value.ts";
 import { openSession } from "./session.ts";
@@ -44,7 +45,17 @@ export const addKey: AddCommand = (parent, context) => {
         {
           schema: KeySchema,
           limit: options.limit,
-          head: ["id", "name", "api", "type", "workspace", "made by", "status", "last used"],
+          head: [
+            "id",
+            "name",
+            "api",
+            "type",
+            "workspace",
+            "made by",
+            "status",
+            "last used",
+            "old secret last used",
+          ],
           row: (it) => [
             it.id,
             it.name,
@@ -54,6 +65,7 @@ export const addKey: AddCommand = (parent, context) => {
             it.createdBy,
             statusOf(it),
             formatTime(it.lastUseTime) || "never",
+            oldSecretUse(it),
           ],
         },
         async (page) => {
@@ -71,4 +83,5 @@ export const addKey: AddCommand = (parent, context) => {
     });
 
   addKeyChanges(group, context);
+  addKeyRevokeAll(group, context);
 };

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addCheck } from "./check.ts";
 import type { CommandContext } from "./context.ts";
@@ -7,8 +6,10 @@ import { addInit } from "./init.ts";
 import { addKey } from "./key.ts";
 import { addMember } from "./member.ts";
 import { addMigrate } from "./migrate.ts";
+import { packageVersion } from "./package-version.ts";
 import { addPoints } from "./points.ts";
 import { addPolicy } from "./policy.ts";
+import { addReplicas } from "./replicas.ts";
 import { addServe } from "./serve.ts";
 import { addToken } from "./token.ts";
 import { addWorkspace } from "./workspace.ts";
@@ -47,12 +48,8 @@ export function createProgram(context: CommandContext): Command {
   addWorkspace(program, context);
   addMember(program, context);
   addToken(program, context);
+  addReplicas(program, context);
   return program;
-}
-
-function packageVersion(): string {
-  const file = new URL("../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
 const programNotes = `

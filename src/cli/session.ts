@@ -10,6 +10,7 @@ import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_p
 import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
 import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
+import { ReplicaService } from "../gen/tollgate/v1/replica_service_pb.ts";
 import { type ClientConfig, readClientConfig } from "./client-config.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -22,6 +23,7 @@ export interface Session {
   readonly directory: Client<typeof DirectoryService>;
   readonly points: Client<typeof PointsService>;
   readonly callers: Client<typeof CallerService>;
+  readonly replicas: Client<typeof ReplicaService>;
   /** The server's address, for messages. */
   readonly url: string;
 }
@@ -47,6 +49,7 @@ export function openSession(command: Command, terminal: Terminal): Session {
     directory: createClient(DirectoryService, transport),
     points: createClient(PointsService, transport),
     callers: createClient(CallerService, transport),
+    replicas: createClient(ReplicaService, transport),
     url: config.url,
   };
 }

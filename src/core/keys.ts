@@ -15,7 +15,15 @@ import { invalidField, TollgateError } from "./errors.ts";
 import { pageSizeOf, pageTokenOf, positionOf } from "./page-token.ts";
 import type { KeyType, Policy, Role } from "./policy.ts";
 import { type PolicySet, policyByName } from "./policy-set.ts";
-import type { Deadline, DirectoryStore, KeyPatch, KeyStatus, KeyStore, RequestClaim } from "./ports.ts";
+import type {
+  Deadline,
+  DirectoryStore,
+  KeyPatch,
+  KeySelection,
+  KeyStatus,
+  KeyStore,
+  RequestClaim,
+} from "./ports.ts";
 import type { AuditEntry, KeyRecord, MemberRecord } from "./records.ts";
 import { newId, newSecret, secretDigest, secretPreview } from "./secret.ts";
 
@@ -38,6 +46,22 @@ export interface RevokeKeyInput {
   readonly target: { readonly keyId: string } | { readonly key: string };
   readonly reason: string;
   readonly actorUserId: string;
+}
+
+export interface RevokeKeysInput {
+  readonly api: string;
+  /** Empty: any, or none. Not both of them empty. */
+  readonly workspaceId: string;
+  /** Empty: anybody. */
+  readonly userId: string;
+  readonly reason: string;
+  readonly actorUserId: string;
+}
+
+export interface RevokedKeys {
+  /** Of those that this call has revoked. */
+  readonly keyIds: readonly string[];
+  readonly more: boolean;
 }
 
 export interface RotateKeyInput {
@@ -82,6 +106,7 @@ export interface IssuedKey {
 export interface Keys {
   create(input: CreateKeyInput, caller: Caller, deadline: Deadline): Promise<IssuedKey>;
   revoke(input: RevokeKeyInput, caller: Caller, deadline: Deadline): Promise<KeyRecord>;
+  revokeAll(input: RevokeKeysInput, caller: Caller, deadline: Deadline): Promise<RevokedKeys>;
   rotate(input: RotateKeyInput, caller: Caller, deadline: Deadline): Promise<IssuedKey>;
   update(input: UpdateKeyInput, caller: Caller, deadline: Deadline): Promise<KeyRecord>;
   get(keyId: string, caller: Caller, deadline: Deadline): Promise<KeyRecord>;
@@ -103,6 +128,9 @@ export interface KeysDependencies {
    */
   readonly forget: (key: KeyRecord) => void;
 }
+
+/** Keys that one call revokes: their change is read by every replica as a whole. */
+const MAX_REVOKED = 10_000;
 
 /** Times that a change is tried again when another call changed the key meanwhile. */
 const MAX_ATTEMPTS = 5;
@@ -173,10 +201,10 @@ export function createKeys(dependencies: KeysDependencies): Keys {
   }
 
   /**
-   * Whether the actor may manage the key: by his role in the workspace that it is bound to; one that is
-   * bound to none is its creator's. Without an actor, only for callers with "admin".
+   * Whether the actor may manage such keys: by his role in the workspace that they are bound to; those that are
+   * bound to none are their creator's. Without an actor, only for callers with "admin".
    */
-  async function checkActor(key: KeyRecord, actorUserId: string, context: CallContext): Promise<void> {
+  async function checkActor(key: KeySelection, actorUserId: string, context: CallContext): Promise<void> {
     if (actorUserId === "") {
       if (context.caller.grants.has("admin")) return;
       throw new TollgateError("permission_denied", 'Name actor_user_id, or call with the grant "admin".', {
@@ -361,6 +389,41 @@ export function createKeys(dependencies: KeysDependencies): Keys {
         audit: { callerId: caller.id, actorUserId: input.actorUserId, action: "key.revoke" },
         deadline,
       });
+    },
+
+    async revokeAll({ api, workspaceId, userId, reason, actorUserId }, caller, deadline) {
+      if (workspaceId === "" && userId === "") {
+        throw invalidField("user_id", "name a user, a workspace, or both");
+      }
+      const policy = policyByName(policies(), api);
+      requireApi(caller, policy.api);
+      const context = { caller, deadline };
+      const selection = { api: policy.api, workspaceId, createdBy: userId };
+      const isByWorkspaces = workspaceId === "" && actorUserId !== "";
+      if (!isByWorkspaces) await checkActor(selection, actorUserId, context);
+      const found = await keys.listUnrevoked(selection, MAX_REVOKED + 1, deadline);
+      if (isByWorkspaces) {
+        for (const bound of new Set(found.map((key) => key.workspaceId))) {
+          await checkActor({ ...selection, workspaceId: bound }, actorUserId, context);
+        }
+      }
+      // By id: of a key that was found here neither its creator nor its workspace ever changes.
+      const { record: keyIds } = await keys.revokeAll(
+        found.slice(0, MAX_REVOKED).map(({ id }) => id),
+        {
+          nowMs: nowMs(),
+          reason,
+          // One entry: it was one act, and each of the keys has its time and reason besides.
+          auditOf: (revoked) => ({
+            callerId: caller.id,
+            actorUserId,
+            action: "key.revoke_all",
+            detail: { api: policy.api, workspace_id: workspaceId, user_id: userId, key_ids: revoked },
+          }),
+          deadline,
+        },
+      );
+      return { keyIds, more: found.length > MAX_REVOKED };
     },
 
     async rotate(input, caller, deadline) {

@@ -75,6 +75,15 @@ export type KeyPatch = Partial<
   >
 >;
 
+/** Keys of an api that are revoked together. */
+export interface KeySelection {
+  readonly api: string;
+  /** That they are bound to; empty: any, or none. */
+  readonly workspaceId: string;
+  /** Empty: anybody. */
+  readonly createdBy: string;
+}
+
 /** Says that a request_id was used: unique per caller and operation, for ever. */
 export interface RequestClaim {
   readonly callerId: string;
@@ -118,6 +127,26 @@ export interface KeyStore {
       deadline: Deadline;
     },
   ): Promise<Written<KeyRecord> | { usedBy: string } | "conflict" | "missing">;
+  /** Keys of the selection that are not revoked, newest first, at most `limit`. */
+  listUnrevoked(
+    selection: KeySelection,
+    limit: number,
+    deadline: Deadline,
+  ): Promise<readonly Pick<KeyRecord, "id" | "workspaceId">[]>;
+  /**
+   * Revokes those of the keys that are not revoked yet, all or none of them, as one change, and raises their
+   * revisions by one. Answers their ids, in order. `auditOf` is given these; where there are none, it is not
+   * asked, and nothing changes.
+   */
+  revokeAll(
+    ids: readonly string[],
+    options: {
+      nowMs: number;
+      reason: string;
+      auditOf: (revoked: readonly string[]) => AuditEntry;
+      deadline: Deadline;
+    },
+  ): Promise<Written<readonly string[]>>;
   /** Raises last-use times; never lowers one. Unknown keys are passed over. Makes no change in the feed. */
   recordUses(uses: readonly KeyUse[], deadline: Deadline): Promise<void>;
 }
@@ -228,10 +257,17 @@ export interface NumberedChange {
  */
 export interface ChangeFeed {
   /**
-   * Writes this replica's row in one transaction on the primary, and returns the highest change number
-   * and how many replicas have renewed within the last 10 seconds, this one included.
+   * Writes this replica's row in one transaction on the primary. It and a change exclude each other: either the
+   * answer's `highest` has the change, or the change is committed after the row, whose renewal `replicas`
+   * then tells.
    */
-  renew(replica: ReplicaState, deadline: Deadline): Promise<{ highest: bigint; liveReplicas: number }>;
+  renew(replica: ReplicaState, deadline: Deadline): Promise<Renewal>;
+  /** Raises what the replica's row says it has applied, and nothing else; no row: nothing happens. */
+  acknowledge(replica: Pick<ReplicaState, "id" | "applied">, deadline: Deadline): Promise<void>;
+  /** As of a moment after the call. */
+  replicas(deadline: Deadline): Promise<ReplicaReport>;
+  /** Takes a replica's row away, if it was not renewed since `row` was read. */
+  retire(row: Pick<ReplicaRow, "id" | "renewal">, deadline: Deadline): Promise<void>;
   /** Changes above `after` up to and including `upTo`, in order; "gap" when some were pruned already. */
   read(after: bigint, upTo: bigint, deadline: Deadline): Promise<readonly NumberedChange[] | "gap">;
   /** Takes this replica's row away; for an orderly stop. */
@@ -243,8 +279,38 @@ export interface ReplicaState {
   readonly id: string;
   /** The highest change number that this replica has applied. */
   readonly applied: bigint;
+  /** How long after a renewal was sent it may use what it has cached; at least 1. */
+  readonly leaseMs: number;
   /** Digest by api. */
   readonly policies: Readonly<Record<string, string>>;
+  /** Of Tollgate. */
+  readonly version: string;
+}
+
+export interface Renewal {
+  /** Of all changes; each up to it can be read. */
+  readonly highest: bigint;
+  /** Replicas that have renewed within the last 10 seconds, this one included. */
+  readonly liveReplicas: number;
+  /** The row was not there: never, or somebody took it away. */
+  readonly isNew: boolean;
+  /** Another one: another server answers, which may lack what was told before. */
+  readonly timeline: string;
+}
+
+export interface ReplicaReport {
+  /** Of all changes. */
+  readonly highest: bigint;
+  /** By id. */
+  readonly replicas: readonly ReplicaRow[];
+}
+
+export interface ReplicaRow extends ReplicaState {
+  /** Another one after each renewal. */
+  readonly renewal: string;
+  /** By the store's clock: how long ago it began, and renewed last. */
+  readonly startedMsAgo: number;
+  readonly renewedMsAgo: number;
 }
 
 /**

@@ -84,7 +84,7 @@ export interface CallerTokenRecord {
  * of a record, before it is done.
  */
 export interface AuditEntry {
-  /** The caller token's id, or "admin-token" or "cli" for those that have none. */
+  /** The caller token's id, or "admin-token", "cli" or "leak-report" for those that have none. */
   readonly callerId: string;
   /** The user on whose behalf; empty: the caller itself. */
   readonly actorUserId: string;

@@ -60,6 +60,28 @@ export function createTestStores(): TestStores {
       keys.set(id, next);
       return written(next);
     },
+    listUnrevoked: async (selection, limit) =>
+      [...keys.values()]
+        .filter(
+          (key) =>
+            key.revokeTimeMs === undefined &&
+            key.api === selection.api &&
+            (selection.workspaceId === "" || selection.workspaceId === key.workspaceId) &&
+            (selection.createdBy === "" || selection.createdBy === key.createdBy),
+        )
+        .reverse()
+        .slice(0, limit),
+    async revokeAll(ids, { nowMs, reason }) {
+      const live = [...new Set(ids)]
+        .sort()
+        .flatMap((id) => keys.get(id) ?? [])
+        .filter((key) => key.revokeTimeMs === undefined);
+      for (const key of live) {
+        const revoked = { revokeTimeMs: nowMs, revokeReason: reason, revision: key.revision + 1 };
+        keys.set(key.id, { ...key, ...revoked });
+      }
+      return live.length === 0 ? { record: [], change: 0n } : written(live.map(({ id }) => id));
+    },
     async recordUses(uses) {
       for (const { keyId, secret, timeMs } of uses) {
         const key = keys.get(keyId);

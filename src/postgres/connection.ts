@@ -92,10 +92,11 @@ export function openConnection(url: string, options: ConnectionOptions): Postgre
     },
     async transaction(lockTimeoutMs, work) {
       try {
-        await control(
+        // What follows is sent behind it at once: on a connection where this fails, nothing else is done either.
+        const begun = control(
           `begin isolation level read committed read write; set local lock_timeout = ${Math.max(1, Math.ceil(lockTimeoutMs))}; set local idle_in_transaction_session_timeout = ${idleInTransactionMs}`,
         );
-        const result = await work(connection);
+        const [result] = await Promise.all([work(connection), begun]);
         const { command } = (await control("commit")) as { command: string };
         // A transaction in which a statement failed answers ROLLBACK, and no error.
         if (command !== "COMMIT") throw new Error(`commit answered ${command}`);

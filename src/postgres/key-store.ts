@@ -1,18 +1,24 @@
 import { and, desc, eq, gt, inArray, isNotNull, isNull, lte, or, type SQL, sql } from "drizzle-orm";
-import type { Change, KeyFilter, KeyStatus, KeyStore, KeyUse, RequestClaim } from "../core/ports.ts";
+import type {
+  Change,
+  Deadline,
+  KeyFilter,
+  KeyStatus,
+  KeyStore,
+  KeyUse,
+  RequestClaim,
+} from "../core/ports.ts";
 import type { KeyRecord } from "../core/records.ts";
-import { type Connection, type Database, preparedOnce } from "./database.ts";
+import { type Connection, type Database, preparedOnce, rowsOf } from "./database.ts";
 import { keyColumns, keyRecord, keyRow } from "./key-record.ts";
+import { createLookUps } from "./look-ups.ts";
 import { pageOf, parseTimePosition, timePosition } from "./page.ts";
 import { keys, requestClaims, workspaces } from "./schema.ts";
 import { writeChange } from "./write-change.ts";
 
 export function createKeyStore(database: Database): KeyStore {
   return {
-    async findByDigest(digest, deadline) {
-      const rows = await database.run(deadline, (connection) => keyByDigest(connection).execute({ digest }));
-      return rows.map(keyRecord)[0];
-    },
+    findByDigest: createLookUps((digests, deadline) => findByDigests(database, { digests, deadline })),
 
     async get(id, deadline) {
       const rows = await database.run(deadline, (connection) => keyById(connection).execute({ id }));
@@ -66,6 +72,34 @@ export function createKeyStore(database: Database): KeyStore {
         return { record: after, change: await writeChange(transaction, audit, [keyChange([before, after])]) };
       }),
 
+    listUnrevoked: ({ api, workspaceId, createdBy }, limit, deadline) =>
+      database.run(deadline, (connection) =>
+        connection
+          .select({ id: keys.id, workspaceId: keys.workspaceId })
+          .from(keys)
+          .where(
+            and(
+              eq(keys.api, api),
+              workspaceId === "" ? undefined : eq(keys.workspaceId, workspaceId),
+              createdBy === "" ? undefined : eq(keys.createdBy, createdBy),
+              isNull(keys.revokeTimeMs),
+            ),
+          )
+          .orderBy(desc(keys.createTimeMs), desc(keys.id))
+          .limit(limit),
+      ),
+
+    async revokeAll(ids, { nowMs, reason, auditOf, deadline }) {
+      if (ids.length === 0) return { record: [], change: 0n };
+      return database.transaction(deadline, async (transaction) => {
+        const revoked = await revokeKeys(transaction, ids, { nowMs, reason });
+        const [first, ...others] = revoked.map((key) => keyChange([key]));
+        if (first === undefined) return { record: [], change: 0n };
+        const record = revoked.map(({ id }) => id);
+        return { record, change: await writeChange(transaction, auditOf(record), [first, ...others]) };
+      });
+    },
+
     async recordUses(uses, deadline) {
       if (uses.length === 0) return;
       await database.transaction(deadline, (transaction) => raiseUseTimes(transaction, uses));
@@ -73,8 +107,10 @@ export function createKeyStore(database: Database): KeyStore {
   };
 }
 
+type KeyDigests = Pick<KeyRecord, "id" | "digest" | "previousDigest">;
+
 /** The change that drops a key from caches, under every digest that it had or has. */
-export function keyChange(versions: readonly [KeyRecord, ...KeyRecord[]]): Change {
+export function keyChange(versions: readonly [KeyDigests, ...KeyDigests[]]): Change {
   const digests = versions.flatMap(({ digest, previousDigest }) => [digest, previousDigest]);
   return {
     kind: "key",
@@ -91,6 +127,36 @@ const keyByDigest = preparedOnce((connection) =>
     .limit(1)
     .prepare("key_by_digest"),
 );
+
+const keysByDigests = preparedOnce((connection) =>
+  connection
+    .select()
+    .from(keys)
+    .where(
+      or(
+        sql`${keys.digest} = any(array(select jsonb_array_elements_text(${sql.placeholder("digests")}::jsonb)))`,
+        sql`${keys.previousDigest} = any(array(select jsonb_array_elements_text(${sql.placeholder("digests")}::jsonb)))`,
+      ),
+    )
+    .prepare("keys_by_digests"),
+);
+
+/** By each digest, also those that were not asked for. */
+async function findByDigests(
+  database: Database,
+  { digests, deadline }: { digests: readonly string[]; deadline: Deadline },
+): Promise<ReadonlyMap<string, KeyRecord>> {
+  const [first = "", ...others] = digests;
+  const rows = await database.run(deadline, (connection) =>
+    others.length === 0
+      ? keyByDigest(connection).execute({ digest: first })
+      : keysByDigests(connection).execute({ digests: JSON.stringify(digests) }),
+  );
+  const records = rows.map(keyRecord);
+  return new Map(
+    records.flatMap((record) => [[record.digest, record] as const, [record.previousDigest, record] as const]),
+  );
+}
 
 const keyById = preparedOnce((connection) =>
   connection
@@ -159,6 +225,32 @@ async function findClaim(transaction: Connection, claim: RequestClaim): Promise<
       ),
     );
   return found?.keyId;
+}
+
+/** Answers those that were not revoked yet, in the order of their ids, in which they are locked as well. */
+async function revokeKeys(
+  transaction: Connection,
+  ids: readonly string[],
+  { nowMs, reason }: { nowMs: number; reason: string },
+): Promise<KeyDigests[]> {
+  const rows = await rowsOf(
+    transaction,
+    sql`with locked as (
+      select id from keys
+      where id in (select jsonb_array_elements_text(${JSON.stringify(ids)}::jsonb)) and revoke_time_ms is null
+      order by id for no key update
+    ), revoked as (
+      update keys set revoke_time_ms = ${nowMs}::bigint, revoke_reason = ${reason}, revision = revision + 1
+      from locked where keys.id = locked.id
+      returning keys.id, keys.digest, keys.previous_digest
+    )
+    select id, digest, coalesce(previous_digest, '') as previous_digest from revoked order by id`,
+  );
+  return rows.map((row) => ({
+    id: row["id"] as string,
+    digest: row["digest"] as string,
+    previousDigest: row["previous_digest"] as string,
+  }));
 }
 
 /**

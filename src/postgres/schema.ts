@@ -182,5 +182,10 @@ export const replicas = pgTable("replicas", {
   applied: bigint({ mode: "bigint" }).notNull(),
   /** Policy digest by api. */
   policies: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
+  /** How long after a renewal was sent the replica may use what it has cached. */
+  leaseMs: integer("lease_ms").notNull().default(1000),
+  /** Of Tollgate; empty: one from before this was told. */
+  version: text().notNull().default(""),
+  startTime: timestamp("start_time", { withTimezone: true, precision: 3 }).notNull().defaultNow(),
   renewTime: timestamp("renew_time", { withTimezone: true, precision: 3 }).notNull(),
 });

@@ -3,9 +3,10 @@ import type { Change } from "../core/ports.ts";
 import type { AuditEntry } from "../core/records.ts";
 import { writeAudit } from "./audit-log.ts";
 import { type Connection, rowsOf } from "./database.ts";
+import { durable } from "./durable.ts";
 
 /** The channel on which the number of each change is told. It only wakes up: what changed is in a table. */
-const changesChannel = "tollgate_changes";
+export const changesChannel = "tollgate_changes";
 
 /**
  * Writes the audit entry and, under one new number, what was changed. The number is taken from a row
@@ -27,7 +28,7 @@ export async function writeChange(
       select counter.number, part.position, part.change
       from counter, jsonb_array_elements(${JSON.stringify(parts)}::jsonb) with ordinality as part (change, position)
     )
-    select number::text as number, pg_notify(${changesChannel}, number::text) from counter`,
+    select number::text as number, pg_notify(${changesChannel}, number::text), ${durable} as durable from counter`,
   );
   if (row === undefined) throw new Error("the change counter has no row");
   return BigInt(row["number"] as string);

@@ -1,5 +1,5 @@
-import type { Authorizer } from "../core/authorizer.ts";
 import type { AddressRange } from "../core/address-range.ts";
+import type { Authorizer } from "../core/authorizer.ts";
 import type { Decision } from "../core/decision.ts";
 import type { PolicySet } from "../core/policy-set.ts";
 import type { RateLimitDecision, RateLimits } from "../core/rate-limits.ts";

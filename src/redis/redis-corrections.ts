@@ -1,7 +1,7 @@
 import { type Cluster, Command, type Redis } from "ioredis";
 import { storeUnavailable } from "../core/errors.ts";
-import type { BucketCorrections, Charge, Deadline, GiveBackRequest } from "../core/ports.ts";
 import type { LimitShape } from "../core/policy.ts";
+import type { BucketCorrections, Charge, Deadline, GiveBackRequest } from "../core/ports.ts";
 import { rememberUs, slackUs } from "../points/retention.ts";
 import { requestIdReused } from "../points/take-decision.ts";
 import { UnreadableBucket } from "../points/unreadable-bucket.ts";

@@ -4,6 +4,7 @@ import type {
   ChangeFeed,
   DirectoryStore,
   KeyStore,
+  NumberedChange,
   RightsSource,
 } from "../core/ports.ts";
 import type { CallerTokenRecord, KeyRecord, MemberRecord, WorkspaceRecord } from "../core/records.ts";
@@ -19,6 +20,8 @@ export interface CachedRightsOptions {
   readonly feed: ChangeFeed;
   /** Random for each process start. */
   readonly replicaId: string;
+  /** Of Tollgate; for those who look at the replicas. */
+  readonly version?: string;
   /** Digest by api, of the policies now loaded. */
   readonly policies: () => Readonly<Record<string, string>>;
   /** A renewal failed: until one succeeds, the lease runs out and every read goes to the stores. */
@@ -66,6 +69,13 @@ export interface CachedRights extends RightsSource {
   stop(deadline: number): Promise<void>;
   /** Renews now, or once more after a renewal that is under way. Throws when it fails. */
   renew(): Promise<void>;
+  /**
+   * All changes up to this number can be read: applies them, and says so in this replica's row. What was
+   * told before, and what turns out to be wrong, costs nothing.
+   */
+  catchUp(to: bigint): void;
+  /** The highest change that this replica has applied; 0n before the first renewal. */
+  applied(): bigint;
   /** Drops what a change touched. A key is dropped under all digests, those of the change and the cached ones. */
   invalidate(change: Change): void;
   /** Drops a workspace with all its members and the keys bound to it. */
@@ -82,9 +92,10 @@ export interface CachedRights extends RightsSource {
  * Reads rights through caches that are at most `leaseMs` behind what other replicas changed.
  *
  * Each renewal answers the number of the last change; once all changes up to it are applied here, the
- * caches may be used for `leaseMs` from before the renewal was sent. Without a lease every read goes to
- * the stores and nothing is kept. A lease that lapsed, or a feed with a gap, begins with empty caches: the
- * database may be another by then.
+ * caches may be used for `leaseMs` from before the renewal was sent. What was applied stands in this replica's row
+ * at once: who waits for it goes on. Without a lease every read goes to
+ * the stores and nothing is kept. A lease that lapsed, a row that was gone, a feed with a gap and a server that
+ * took over all begin with empty caches: the database may be another by then.
  */
 export function createCachedRights(options: CachedRightsOptions): CachedRights {
   const { keys, directory, callerTokens, feed, replicaId, policies, onRenewFailed } = options;
@@ -125,6 +136,14 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
 
   /** The last change applied; undefined: not begun. */
   let position: bigint | undefined;
+  /** The last change known to be there. */
+  let announced = 0n;
+  /** The last change that this replica's row says it has applied. */
+  let acknowledged = 0n;
+  /** How often what was known before was found to count no more. */
+  let beginnings = 0;
+  let catchingUp: Promise<void> | undefined;
+  let timeline = "";
   let liveReplicas = 1;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
@@ -155,23 +174,68 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     const sent = lease.now();
     // Later it would extend nothing.
     const deadline = performance.now() + leaseMs;
+    const told = position ?? 0n;
     const renewed = await feed.renew(
-      { id: replicaId, applied: position ?? 0n, policies: policies() },
+      { id: replicaId, applied: told, leaseMs, policies: policies(), version: options.version ?? "" },
       deadline,
     );
     liveReplicas = renewed.liveReplicas;
-    const changes = await changesUpTo(renewed.highest, deadline);
+    const { highest } = renewed;
+    acknowledged = told < highest ? told : highest;
+    // Below what was told: another database, or one restored.
+    if (renewed.isNew || renewed.timeline !== timeline || highest < told) {
+      position = undefined;
+      announced = 0n;
+      beginnings++;
+    }
+    timeline = renewed.timeline;
+    apply(await changesUpTo(highest, deadline), highest);
+    if (stopped) return;
+    lease.extend(sent);
+    // Somebody may wait for it.
+    catchUp(highest);
+  }
+
+  /** Also while a renewal does the same: dropping twice does no harm. */
+  function apply(changes: readonly NumberedChange[] | "gap", upTo: bigint): void {
     if (stopped) return;
     if (changes === "gap" || !lease.isLive()) for (const cache of caches) cache.clear();
     else for (const { change } of changes) invalidate(change);
-    position = renewed.highest;
-    lease.extend(sent);
+    if (position === undefined || upTo > position) position = upTo;
   }
 
-  async function changesUpTo(highest: bigint, deadline: number) {
-    // Below: another database, or one restored.
-    if (position === undefined || highest < position || highest - position > maxChangesBehind) return "gap";
-    return highest === position ? [] : await feed.read(position, highest, deadline);
+  async function changesUpTo(highest: bigint, deadline: number): Promise<readonly NumberedChange[] | "gap"> {
+    if (position === undefined || highest - position > maxChangesBehind) return "gap";
+    return highest <= position ? [] : await feed.read(position, highest, deadline);
+  }
+
+  function catchUp(to: bigint): void {
+    if (to > announced) announced = to;
+    catchingUp ??= keepUp()
+      .catch(onRenewFailed)
+      .finally(() => {
+        catchingUp = undefined;
+      });
+  }
+
+  /** Applies what is announced and says so, without a renewal: that would wait for whoever is changing something. */
+  async function keepUp(): Promise<void> {
+    while (!stopped && position !== undefined && (announced > position || position > acknowledged)) {
+      const deadline = performance.now() + leaseMs;
+      const beginning = beginnings;
+      if (announced > position) {
+        const upTo = announced;
+        const changes = await changesUpTo(upTo, deadline);
+        if (beginning !== beginnings) continue;
+        // Anybody can announce a number, which must not be said to be applied: only a renewal knows the last.
+        if (changes === "gap") announced = 0n;
+        else apply(changes, upTo);
+      }
+      const applied = position;
+      if (applied <= acknowledged) continue;
+      await feed.acknowledge({ id: replicaId, applied }, deadline);
+      if (beginning === beginnings && applied > acknowledged) acknowledged = applied;
+    }
   }
 
   function renew(): Promise<void> {
@@ -208,10 +272,12 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
       stopped = true;
       clearTimeout(timer);
       lease.end();
-      await renewing;
+      await Promise.all([renewing, catchingUp]);
       await feed.leave(replicaId, deadline);
     },
     renew,
+    catchUp,
+    applied: () => position ?? 0n,
     invalidate,
     forgetWorkspace(inDirectory, workspaceId) {
       workspaces.invalidate(workspaceKey(inDirectory, workspaceId));

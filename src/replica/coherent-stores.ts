@@ -32,6 +32,13 @@ export function withInvalidation(
         const digests = digest === undefined ? [] : [digest];
         return invalidating(keys.update(id, options), { kind: "key", keyId: id, digests });
       },
+      async revokeAll(ids, options) {
+        try {
+          return await keys.revokeAll(ids, options);
+        } finally {
+          for (const keyId of ids) rights.invalidate({ kind: "key", keyId, digests: [] });
+        }
+      },
     },
     directory: {
       ...directory,

@@ -54,6 +54,16 @@ export function createAuthorizationService(
       return { key: keyMessage(key, nowMs()) };
     },
 
+    async revokeKeys({ api, workspaceId, userId, reason, actorUserId }, { values }) {
+      const { caller, deadline } = authenticatedCall(values);
+      const { keyIds, more } = await keys.revokeAll(
+        { api, workspaceId, userId, reason, actorUserId },
+        caller,
+        deadline,
+      );
+      return { keyIds: [...keyIds], more };
+    },
+
     async rotateKey(request, { values }) {
       const { caller, deadline } = authenticatedCall(values);
       const { keyId, actorUserId, requestId } = request;

@@ -15,9 +15,9 @@ import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { TollgateError } from "../core/errors.ts";
 import { type AuthenticatedCall, authenticated, type Call } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
-import { isGateway } from "./method.ts";
 import { toConnectError } from "./errors.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
+import { isGateway } from "./method.ts";
 import { discardRest, type RequestBody } from "./request-bodies.ts";
 import { unreadable } from "./unreadable.ts";
 

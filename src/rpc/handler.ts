@@ -33,6 +33,7 @@ import { respellingGrpcMessage } from "./grpc-message.ts";
 import { type HotMethod, hotMethod, isPlainGrpc, serveGrpcUnary } from "./grpc-unary.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
 import { type HttpEndpoint, serveHttpEndpoint } from "./http-endpoint.ts";
+import { LEAK_REPORTS_PATH, type LeakReportEndpoint } from "./leak-report-endpoint.ts";
 import { FORWARD_AUTH } from "./method.ts";
 import {
   type BodyBounds,
@@ -53,6 +54,8 @@ export interface HandlerDependencies
     Omit<CallRunnerDependencies, "callerTokens"> {
   /** Forward auth, for gateways that ask over plain HTTP. */
   readonly forwardAuth: HttpEndpoint;
+  /** For secret scanners; undefined: off. */
+  readonly leakReports?: LeakReportEndpoint | undefined;
   readonly bodies?: Partial<BodyBounds>;
 }
 
@@ -88,7 +91,7 @@ const COMPRESS_MIN_BYTES = 16 * 1024;
  * and 404 for the rest.
  */
 export function createRequestHandler(dependencies: HandlerDependencies): RequestHandler {
-  const { forwardAuth, log, serving } = dependencies;
+  const { forwardAuth, leakReports, log, serving } = dependencies;
   const runner = createCallRunner({ ...dependencies, answerInstead: gatewayAnswers(dependencies.gateways) });
   const bodies = createRequestBodies(dependencies.bodies);
   const decisions = createDecisions(dependencies);
@@ -180,6 +183,12 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
           { request, response },
           { endpoint: forwardAuth, method: FORWARD_AUTH, runner },
         ).catch(logUndelivered);
+        return;
+      }
+      if (path === LEAK_REPORTS_PATH && leakReports !== undefined) {
+        const exchange = { request, response };
+        leakReports(exchange, bodies.begin(exchange)).catch(logUndelivered);
+        if ("stream" in request) discardRest(request.stream);
         return;
       }
       const handler = handlers.get(path);

@@ -36,7 +36,7 @@ export function answerProblem(
   answerJson(response, problem.status, { code: problem.code, message: problem.message });
 }
 
-function answerJson(response: Response, status: number, body: object): void {
+export function answerJson(response: Response, status: number, body: object): void {
   const text = JSON.stringify(body);
   response.statusCode = status;
   response.setHeader("content-type", "application/json");

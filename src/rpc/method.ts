@@ -6,6 +6,7 @@ import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_p
 import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
 import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
+import { ReplicaService } from "../gen/tollgate/v1/replica_service_pb.ts";
 
 /** What can be called: an RPC, or something like one. */
 export interface CallMethod {
@@ -33,6 +34,7 @@ const GRANTS = new Map<CallMethod, Grant>([
   [authorization.consumePoints, "consume"],
   [authorization.createKey, "keys"],
   [authorization.revokeKey, "keys"],
+  [authorization.revokeKeys, "keys"],
   [authorization.rotateKey, "keys"],
   [authorization.updateKey, "keys"],
   [authorization.getKey, "keys"],
@@ -42,6 +44,7 @@ const GRANTS = new Map<CallMethod, Grant>([
   [PointsService.method.showPoints, "consume"],
   [PointsService.method.resetPoints, "admin"],
   [PointsService.method.grantPoints, "admin"],
+  ...ReplicaService.methods.map((method) => [method, "admin"] as const),
 ]);
 
 const HOT = new Set<CallMethod>([

@@ -1,9 +1,10 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
-import type { TollgateError } from "../core/errors.ts";
 import type { Directory } from "../core/directory.ts";
+import type { TollgateError } from "../core/errors.ts";
 import type { Points } from "../core/points.ts";
+import type { Replicas } from "../core/replicas.ts";
 import {
   Authorization,
   type CheckRequest,
@@ -21,6 +22,7 @@ import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_p
 import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
 import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
+import { ReplicaService } from "../gen/tollgate/v1/replica_service_pb.ts";
 import {
   type AuthorizationServiceDependencies,
   createAuthorizationService,
@@ -31,6 +33,7 @@ import { createDirectoryService } from "./directory-service.ts";
 import { createHealthService } from "./health.ts";
 import { createPointsService } from "./points-service.ts";
 import { createReflection } from "./reflection.ts";
+import { createReplicaService } from "./replica-service.ts";
 import type { Serving } from "./serving.ts";
 
 /** What Envoy's filters ask; made in `proxy`. */
@@ -62,6 +65,7 @@ export interface RoutesDependencies extends AuthorizationServiceDependencies {
   readonly directory: Directory;
   readonly callerTokens: CallerTokens;
   readonly points: Points;
+  readonly replicas: Replicas;
   readonly gateways: Gateways;
   readonly serving: Serving;
   /** False: server reflection is not served. */
@@ -74,12 +78,13 @@ const OPEN_READ_MAX_BYTES = 16 * 1024;
 
 /** All services of this server, on whatever carries a Connect router. */
 export function createRoutes(dependencies: RoutesDependencies): (router: ConnectRouter) => void {
-  const { callerTokens, directory, gateways, points, serving } = dependencies;
+  const { callerTokens, directory, gateways, points, replicas, serving } = dependencies;
   const services: DescService[] = [
     AuthorizationService,
     DirectoryService,
     PointsService,
     CallerService,
+    ReplicaService,
     Authorization,
     RateLimitService,
     Health,
@@ -91,6 +96,7 @@ export function createRoutes(dependencies: RoutesDependencies): (router: Connect
     router.service(DirectoryService, createDirectoryService(directory));
     router.service(PointsService, createPointsService(points));
     router.service(CallerService, createCallerService(callerTokens));
+    router.service(ReplicaService, createReplicaService(replicas));
     router.service(Authorization, {
       check: (request, { values }) => gateways.extAuthz.check(request, authenticatedCall(values)),
     });

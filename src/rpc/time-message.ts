@@ -22,6 +22,11 @@ export function durationMs(duration: Duration | undefined): number | undefined {
   return Number(duration.seconds) * 1000 + Math.ceil(duration.nanos / 1e6);
 }
 
+/** Of 0 and more. */
+export function duration(ms: number): { seconds: bigint; nanos: number } {
+  return timestamp(ms);
+}
+
 export function timestamp(ms: number): { seconds: bigint; nanos: number } {
   const seconds = Math.floor(ms / 1000);
   return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) };

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
-import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
+import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { LoadClient } from "../../bench/load/closed-loop.ts";
 import { createHttpLoadClient } from "../../bench/load/http-load-client.ts";

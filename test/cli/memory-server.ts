@@ -7,9 +7,10 @@ import { createDirectory } from "../../src/core/directory.ts";
 import { createKeys } from "../../src/core/keys.ts";
 import { createPoints } from "../../src/core/points.ts";
 import { createPolicySet } from "../../src/core/policy-set.ts";
-import type { CallerTokenStore } from "../../src/core/ports.ts";
+import type { CallerTokenStore, ReplicaReport } from "../../src/core/ports.ts";
 import { createRateLimits } from "../../src/core/rate-limits.ts";
 import type { CallerTokenRecord } from "../../src/core/records.ts";
+import { createReplicas } from "../../src/core/replicas.ts";
 import { createInProcessBuckets } from "../../src/points/in-process-buckets.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { createTestStores } from "../../src/policy/test-stores.ts";
@@ -21,9 +22,13 @@ export const adminToken = "an-admin-token-for-tests-that-is-long-enough";
 
 /**
  * A server for the command line to talk to: the real RPC layer and the real core on stores in memory,
- * with the shipped policies. Its stores are not what is tested here.
+ * with the shipped policies. Its stores are not what is tested here. `report` tells of the replicas; this one is
+ * named "this".
  */
-export async function startMemoryServer(apis: readonly string[] = ["retool", "retrac"]): Promise<{
+export async function startMemoryServer(
+  apis: readonly string[] = ["retool", "retrac"],
+  report: () => ReplicaReport = () => ({ highest: 0n, replicas: [] }),
+): Promise<{
   url: string;
   socket: (path: string) => Promise<void>;
   close: () => void;
@@ -56,6 +61,7 @@ export async function startMemoryServer(apis: readonly string[] = ["retool", "re
     directory: createDirectory({ policies, store: stores.directory, nowMs }),
     callerTokens: createCallerTokens({ policies, store: tokens, rights, adminToken, nowMs }),
     points: createPoints({ policies, rights, buckets, audit: { async write() {} }, nowMs }),
+    replicas: createReplicas({ feed: { replicas: async () => report() }, ownId: "this" }),
     serving: { report: () => ({ serving: true, stores: {} }), stopping: new AbortController().signal },
     reflection: false,
     log: silent,

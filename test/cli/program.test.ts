@@ -35,8 +35,9 @@ test("there is a command for everything that the documentation promises", () => 
     token; token create; token list; token revoke
     workspace; workspace put; workspace get; workspace list; workspace delete
     member; member put; member get; member list; member remove
-    key; key create; key get; key list; key revoke; key rotate; key update
-    points; points show; points reset; points grant`;
+    key; key create; key get; key list; key revoke; key revoke-all; key rotate; key update
+    points; points show; points reset; points grant
+    replicas`;
   const names = paths.map((path) => path.join(" ")).filter((name) => !name.endsWith("help"));
   expect(names.sort()).toEqual(
     wanted
@@ -87,6 +88,7 @@ describe("wrong usage ends with status 2, and nothing on stdout", () => {
     [["key", "update", "key_1", "--expires", "tomorrow"], /a time \(2027-/],
     [["key", "update", "key_1", "--metadata", "alone"], /name=value/],
     [["key", "revoke"], /which key\?/],
+    [["key", "revoke-all"], /which keys\?/],
     [["key", "revoke", "key_1", "--secret-stdin"], /keep one/],
     [["token", "create", "--name", "x", "--grants", "everything"], /check, consume, keys, directory, admin/],
     [["member", "put", "w", "u", "--all-locations", "--locations", "a"], /keep one/],

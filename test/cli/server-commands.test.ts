@@ -1,7 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AuthorizationService } from "../../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { adminToken, startMemoryServer } from "./memory-server.ts";
 import { type RunOptions, run } from "./run.ts";
 
@@ -218,7 +223,14 @@ describe("a key's life", () => {
     expect(rotated.stdout).not.toContain(secret);
     expect((await tollgate(check, { stdin: rotated.stdout })).status).toBe(0);
     expect((await tollgate(check, { stdin: secret })).status).toBe(0);
+    for (const command of [
+      ["get", id],
+      ["list", "--workspace", "shop", "--limit", "0"],
+    ]) {
+      expect((await tollgate(["key", ...command])).stdout).toContain("not since the rotation");
+    }
     await tollgate(["key", "rotate", id, "--overlap", "0s"]);
+    expect((await tollgate(["key", "get", id])).stdout).not.toContain("old secret");
     expect((await tollgate(check, { stdin: rotated.stdout })).status).toBe(3);
   });
 
@@ -234,6 +246,47 @@ describe("a key's life", () => {
     expect(stdout).toMatch(/KEY_REVOKED/);
   });
 
+  test("revoke-all ends the keys of a user in a workspace, prints their ids, and leaves the others", async () => {
+    const put = ["member", "put", "shop", "leaver", "--directory", "retrac"];
+    await tollgate([...put, "--role", "owner", "--all-locations"]);
+    const mine = await createKey("--scopes", "items.read");
+    const his = await createKey("--scopes", "items.read", "--user", "leaver");
+    const theirs = await createKey("--scopes", "items.read", "--user", "leaver");
+    const args = ["key", "revoke-all", "--api", "retrac", "--user", "leaver", "--workspace", "shop"];
+    const revoked = await tollgate([...args, "--reason", "he left"]);
+    expect(revoked.status).toBe(0);
+    expect(revoked.stdout.trim().split("\n").sort()).toEqual([his.id, theirs.id].sort());
+    expect(revoked.stderr).toBe("revoked 2 keys\n");
+    expect((await tollgate(["key", "get", his.id])).stdout).toMatch(/^status +revoked: he left$/m);
+    expect((await tollgate(["key", "get", mine.id])).stdout).toMatch(/^status +active$/m);
+    expect(await tollgate(args)).toMatchObject({ status: 0, stdout: "", stderr: "revoked 0 keys\n" });
+    expect(JSON.parse((await tollgate(["--json", ...args])).stdout)).toEqual({ keyIds: [], more: false });
+  });
+
+  test("revoke-all goes on while there are more, and has printed the ids of calls before one that fails", async () => {
+    const answers = [
+      { keyIds: ["key_a", "key_b"], more: true },
+      { keyIds: ["key_c"], more: true },
+    ];
+    const asked: string[] = [];
+    const revokeKeys = ({ workspaceId }: { workspaceId: string }) => {
+      const answer = answers[asked.push(workspaceId) - 1];
+      if (answer === undefined) throw new ConnectError("not now", Code.Unavailable);
+      return answer;
+    };
+    const routes = (router: ConnectRouter) => router.service(AuthorizationService, { revokeKeys });
+    const many = createServer(connectNodeAdapter({ routes }));
+    await new Promise<void>((resolve) => void many.listen(0, "127.0.0.1", resolve));
+    const env = { TOLLGATE_URL: `http://127.0.0.1:${(many.address() as AddressInfo).port}` };
+    const { status, stdout, stderr } = await tollgate(["key", "revoke-all", "--workspace", "w"], { env });
+    many.close();
+    many.closeAllConnections();
+    expect(asked).toEqual(["w", "w", "w"]);
+    expect(stdout).toBe("key_a\nkey_b\nkey_c\n");
+    expect(status).not.toBe(0);
+    expect(stderr).toContain("not now");
+  });
+
   test("a key that is not there is status 1", async () => {
     const { status, stderr } = await tollgate(["key", "get", "key_none"]);
     expect(status).toBe(1);
@@ -247,7 +300,9 @@ describe("lists", () => {
     await createKey("--scopes", "items.read");
     const args = ["key", "list", "--workspace", "shop", "--limit", "2"];
     const table = await tollgate(args);
-    expect(table.stdout).toMatch(/^ID +NAME +API +TYPE +WORKSPACE +MADE BY +STATUS +LAST USED\nkey_/);
+    expect(table.stdout).toMatch(
+      /^ID +NAME +API +TYPE +WORKSPACE +MADE BY +STATUS +LAST USED +OLD SECRET LAST USED\nkey_/,
+    );
     expect(table.stdout.trimEnd().split("\n")).toHaveLength(3);
     expect(table.stderr).toMatch(/--limit 0 lists all/);
     const lines = (await tollgate(["--json", ...args])).stdout.trimEnd().split("\n");

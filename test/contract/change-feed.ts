@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import type { CallerTokenStore, ChangeFeed, NumberedChange } from "../../src/core/ports.ts";
+import { describe, expect, test } from "vitest";
+import type { CallerTokenStore, ChangeFeed, NumberedChange, ReplicaState } from "../../src/core/ports.ts";
 import type { DirectoryStores } from "./directory-store.ts";
 import {
   audit,
@@ -18,7 +18,13 @@ export interface FeedStores extends DirectoryStores {
 
 /** What every ChangeFeed must do, together with the stores whose changes it carries. */
 export function changeFeedContract(open: () => FeedStores): void {
-  const replica = () => ({ id: unique("replica"), applied: 0n, policies: { retrac: "digest" } });
+  const replica = () => ({
+    id: unique("replica"),
+    applied: 0n,
+    leaseMs: 1000,
+    policies: { retrac: "digest" },
+    version: "1.2.3",
+  });
   const highest = async () => (await open().feed.renew(replica(), soon())).highest;
   const read = async (after: bigint, upTo: bigint): Promise<readonly NumberedChange[]> => {
     const changes = await open().feed.read(after, upTo, soon());
@@ -171,5 +177,74 @@ export function changeFeedContract(open: () => FeedStores): void {
     await feed.leave(second.id, soon());
     expect(await count(feed, first)).toBe(alone);
     await feed.leave(first.id, soon());
+  });
+
+  describe("the replicas' rows", () => {
+    const createKey = () => open().keys.create(keyRecord(), { claim: undefined, audit, deadline: soon() });
+    const rowOf = async (id: string) =>
+      (await open().feed.replicas(soon())).replicas.find((row) => row.id === id);
+
+    test("tell what each replica last said of itself, and the number of the last change", async () => {
+      const { feed } = open();
+      await createKey();
+      const state = { ...replica(), applied: 1n, leaseMs: 1234 };
+      const { highest: last } = await feed.renew(state, soon());
+      const report = await feed.replicas(soon());
+      expect(report.highest).toBe(last);
+      expect(report.replicas.find(({ id }) => id === state.id)).toMatchObject(state);
+      await feed.renew({ ...state, leaseMs: 5, policies: {} }, soon());
+      expect(await rowOf(state.id)).toMatchObject({ leaseMs: 5, policies: {} });
+    });
+
+    test("a renewal tells whether the row was there", async () => {
+      const { feed } = open();
+      const state = replica();
+      expect((await feed.renew(state, soon())).isNew).toBe(true);
+      expect((await feed.renew(state, soon())).isNew).toBe(false);
+      await feed.leave(state.id, soon());
+      expect((await feed.renew(state, soon())).isNew).toBe(true);
+    });
+
+    test("an acknowledgement raises the number, never lowers it, and makes no row", async () => {
+      const { feed } = open();
+      await createKey();
+      await createKey();
+      const state = replica();
+      await feed.acknowledge({ id: state.id, applied: 1n }, soon());
+      expect(await rowOf(state.id)).toBeUndefined();
+      await feed.renew(state, soon());
+      await feed.acknowledge({ id: state.id, applied: 2n }, soon());
+      await feed.acknowledge({ id: state.id, applied: 1n }, soon());
+      expect(await rowOf(state.id)).toMatchObject({ ...state, applied: 2n });
+    });
+
+    test("a number that no change has is not stored: the change that gets it is applied by nobody yet", async () => {
+      const { feed } = open();
+      const state = { ...replica(), applied: 10n ** 15n };
+      const { highest: last } = await feed.renew(state, soon());
+      expect((await rowOf(state.id))?.applied).toBe(last);
+      await feed.renew(state, soon());
+      expect((await rowOf(state.id))?.applied).toBe(last);
+      await createKey();
+      await feed.acknowledge(state, soon());
+      expect((await rowOf(state.id))?.applied).toBe(last + 1n);
+    });
+
+    test.each<[string, (feed: ChangeFeed, state: ReplicaState) => Promise<unknown>]>([
+      ["renewed", (feed, state) => feed.renew(state, soon())],
+      ["acknowledged", (feed, { id }) => feed.acknowledge({ id, applied: 1n }, soon())],
+    ])("a row that was %s since it was read is not retired; one that was not, is", async (_, tell) => {
+      const { feed } = open();
+      await createKey();
+      const state = replica();
+      await feed.renew(state, soon());
+      const seen = await rowOf(state.id);
+      await tell(feed, state);
+      await feed.retire({ id: state.id, renewal: seen?.renewal ?? "" }, soon());
+      const seenAgain = await rowOf(state.id);
+      expect(seenAgain).toMatchObject({ id: state.id });
+      await feed.retire({ id: state.id, renewal: seenAgain?.renewal ?? "" }, soon());
+      expect(await rowOf(state.id)).toBeUndefined();
+    });
   });
 }

@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { KeyFilter, KeyStatus, KeyStore, PageRequest, RequestClaim } from "../../src/core/ports.ts";
-import type { KeyRecord } from "../../src/core/records.ts";
+import type {
+  KeyFilter,
+  KeySelection,
+  KeyStatus,
+  KeyStore,
+  PageRequest,
+  RequestClaim,
+} from "../../src/core/ports.ts";
+import type { AuditEntry, KeyRecord } from "../../src/core/records.ts";
 import { audit, digest, keyRecord, soon, unique } from "./records.ts";
 
 const noFilter: KeyFilter = { apis: [], workspaceId: "", createdBy: "", status: undefined, nowMs: 0 };
@@ -217,6 +224,112 @@ export function keyStoreContract(open: () => KeyStore): void {
       const claim = claimOf(unique("request"));
       expect(await update(key.id, 7, { name: "x" }, claim)).toBe("conflict");
       expect(await update(key.id, 1, { name: "y" }, claim)).toHaveProperty("record");
+    });
+  });
+
+  describe("revokeAll", () => {
+    const revokeAll = (
+      ids: readonly string[],
+      auditOf: (ids: readonly string[]) => AuditEntry = () => audit,
+    ) => open().revokeAll(ids, { nowMs: 77, reason: "left", auditOf, deadline: soon() });
+    const get = (id: string) => open().get(id, soon());
+
+    test("revokes the keys with their time and reason, and leaves the others", async () => {
+      const keys = [keyRecord(), keyRecord({ disabled: true }), keyRecord({ expireTimeMs: 1 })];
+      const other = keyRecord();
+      for (const key of [...keys, other]) await create(key);
+      const written = await revokeAll(keys.map(({ id }) => id));
+      expect(written.record).toEqual(keys.map(({ id }) => id).sort());
+      expect(written.change).toBeGreaterThan(0n);
+      for (const key of keys) {
+        const revoked = { ...key, revokeTimeMs: 77, revokeReason: "left", revision: 2 };
+        expect(await get(key.id)).toEqual(revoked);
+      }
+      expect(await get(other.id)).toEqual(other);
+    });
+
+    test("what was revoked before keeps its time and reason; what is unknown is passed over", async () => {
+      const before = keyRecord({ revokeTimeMs: 5, revokeReason: "leaked" });
+      const key = keyRecord();
+      await create(before);
+      await create(key);
+      const asked: unknown[] = [];
+      const written = await revokeAll([before.id, key.id, key.id, unique("key")], (ids) => {
+        asked.push(ids);
+        return audit;
+      });
+      expect(written.record).toEqual([key.id]);
+      expect(asked).toEqual([[key.id]]);
+      expect(await get(before.id)).toEqual(before);
+    });
+
+    test("where none is left there is neither a change nor an entry in the audit log", async () => {
+      const key = keyRecord({ revokeTimeMs: 5 });
+      await create(key);
+      for (const ids of [[], [key.id], [unique("key")]]) {
+        const written = await revokeAll(ids, () => {
+          throw new Error("asked for an entry");
+        });
+        expect(written).toEqual({ record: [], change: 0n });
+      }
+    });
+
+    test("what fails on the way leaves every key as it was", async () => {
+      const keys = [keyRecord(), keyRecord()];
+      for (const key of keys) await create(key);
+      const failing = revokeAll(
+        keys.map(({ id }) => id),
+        () => {
+          throw new Error("no entry");
+        },
+      );
+      await expect(failing).rejects.toThrow("no entry");
+      for (const key of keys) expect(await get(key.id)).toEqual(key);
+    });
+
+    test("of many at once, in any order, each key is revoked by exactly one, and changes beside it are kept", async () => {
+      const keys = Array.from({ length: 20 }, () => keyRecord());
+      for (const key of keys) await create(key);
+      const ids = keys.map(({ id }) => id);
+      const [renamed, ...all] = await Promise.all([
+        update(ids[7] ?? "", 1, { name: "renamed" }),
+        ...Array.from({ length: 6 }, (_, index) => revokeAll(index % 2 === 0 ? ids : [...ids].reverse())),
+      ]);
+      expect(all.flatMap(({ record }) => record).sort()).toEqual([...ids].sort());
+      expect(await get(ids[7] ?? "")).toMatchObject({
+        revokeTimeMs: 77,
+        name: renamed === "conflict" ? "name" : "renamed",
+        revision: renamed === "conflict" ? 2 : 3,
+      });
+    });
+
+    test("the keys of a selection are those of its api, workspace and creator that are not revoked, newest first", async () => {
+      const workspaceId = unique("w");
+      const createdBy = unique("u");
+      const both = keyRecord({ workspaceId, createdBy, createTimeMs: 1 });
+      const byWorkspace = keyRecord({ workspaceId, createTimeMs: 2, disabled: true });
+      const byCreator = keyRecord({ createdBy, createTimeMs: 3, expireTimeMs: 4 });
+      const others = [
+        keyRecord({ workspaceId, createdBy, api: "retool" }),
+        keyRecord({ workspaceId, createdBy, revokeTimeMs: 5 }),
+        keyRecord(),
+      ];
+      for (const key of [both, byWorkspace, byCreator, ...others]) await create(key);
+      const select = async (fields: Partial<KeySelection>, limit = 9) => {
+        const selection = { api: "retrac", workspaceId: "", createdBy: "", ...fields };
+        const found = await open().listUnrevoked(selection, limit, soon());
+        return found.map((key) => [key.id, key.workspaceId]);
+      };
+      expect(await select({ workspaceId, createdBy })).toEqual([[both.id, workspaceId]]);
+      expect(await select({ workspaceId })).toEqual([
+        [byWorkspace.id, workspaceId],
+        [both.id, workspaceId],
+      ]);
+      expect(await select({ createdBy })).toEqual([
+        [byCreator.id, ""],
+        [both.id, workspaceId],
+      ]);
+      expect(await select({ createdBy }, 1)).toEqual([[byCreator.id, ""]]);
     });
   });
 

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import { chargesFor, chargesForDescriptor, spansShards } from "../../src/core/charges.ts";
+import { parsePolicy } from "../../src/policy/parse.ts";
 import { createKeyNames, shardOf } from "../../src/redis/key-names.ts";
 import { keyRecord, workspaceFields } from "../contract/records.ts";
-import { parsePolicy } from "../../src/policy/parse.ts";
 
 const policyWith = (workspace: string, limits: readonly string[], more = "") => {
   const parsed = parsePolicy(

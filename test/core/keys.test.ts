@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { keyStatus } from "../../src/core/keys.ts";
+import { type IssuedKey, keyStatus, type RevokeKeysInput } from "../../src/core/keys.ts";
 import { admin, callerWith, createWorld, NO_DEADLINE } from "./world.ts";
 
 const desk = `
@@ -254,6 +254,126 @@ describe("revoking", () => {
         world.keys.revoke({ target, reason: "", actorUserId: "" }, admin, NO_DEADLINE),
       ).rejects.toMatchObject({ code: "not_found" });
     }
+  });
+});
+
+describe("revoking many", () => {
+  const revokeAll = (fields: Partial<RevokeKeysInput>, caller = admin) =>
+    world.keys.revokeAll(
+      { api: "", workspaceId: "", userId: "", reason: "left", actorUserId: "", ...fields },
+      caller,
+      NO_DEADLINE,
+    );
+  const idsOf = (...issued: readonly IssuedKey[]) => issued.map(({ key }) => key.id).sort();
+  const isAllowed = async (...issued: readonly IssuedKey[]) =>
+    Promise.all(issued.map(async ({ secret }) => (await world.check(secret, "tickets.read")).allowed));
+  let first: IssuedKey;
+  let second: IssuedKey;
+  let roaming: IssuedKey;
+  let elsewhere: IssuedKey;
+  let olgas: IssuedKey;
+
+  beforeEach(async () => {
+    await world.putWorkspace("w2", { plan: "business", features: ["api"] });
+    await world.putMember("w2", "ali", { role: "agent" });
+    first = await world.createKey(by("ali"));
+    second = await world.createKey(by("ali"));
+    roaming = await world.createKey(by("ali", [], { type: "roaming" }));
+    elsewhere = await world.createKey(by("ali", ["tickets.read"], { workspaceId: "w2" }));
+    olgas = await world.createKey(by("olga"));
+  });
+
+  it("ends what a user made in a workspace, and nothing else", async () => {
+    const revoked = await revokeAll({ workspaceId: "w1", userId: "ali" });
+    expect(revoked).toEqual({ keyIds: idsOf(first, second), more: false });
+    expect(await isAllowed(first, second, elsewhere, olgas)).toEqual([false, false, true, true]);
+    expect(await world.keys.get(first.key.id, admin, NO_DEADLINE)).toMatchObject({
+      revokeTimeMs: world.now(),
+      revokeReason: "left",
+    });
+  });
+
+  it("without a workspace ends all that a user made, also what is bound to none", async () => {
+    const revoked = await revokeAll({ userId: "ali" });
+    expect(revoked.keyIds).toEqual(idsOf(first, second, roaming, elsewhere));
+    expect(await isAllowed(olgas)).toEqual([true]);
+  });
+
+  it("without a user ends all that is bound to a workspace", async () => {
+    expect((await revokeAll({ workspaceId: "w1" })).keyIds).toEqual(idsOf(first, second, olgas));
+    expect(await isAllowed(elsewhere)).toEqual([true]);
+  });
+
+  it("ends disabled and expired keys too, which could be brought back, and leaves what was revoked as it is", async () => {
+    await world.keys.update(
+      { keyId: first.key.id, changes: { disabled: true }, actorUserId: "" },
+      admin,
+      NO_DEADLINE,
+    );
+    const short = await world.createKey(by("ali", ["tickets.read"], { type: "short" }));
+    world.wait(2 * HOUR);
+    const target = { target: { keyId: second.key.id }, reason: "leaked", actorUserId: "" };
+    await world.keys.revoke(target, admin, NO_DEADLINE);
+    const revoked = await revokeAll({ workspaceId: "w1", userId: "ali" });
+    expect(revoked.keyIds).toEqual(idsOf(first, short));
+    expect(await world.keys.get(second.key.id, admin, NO_DEADLINE)).toMatchObject({ revokeReason: "leaked" });
+  });
+
+  it("a repeat ends nothing more", async () => {
+    await revokeAll({ userId: "ali" });
+    expect(await revokeAll({ userId: "ali" })).toEqual({ keyIds: [], more: false });
+  });
+
+  it.each([
+    ["who manages the workspace's keys", { workspaceId: "w1", actorUserId: "olga" }],
+    [
+      "who manages the workspace's keys, for one user's",
+      { workspaceId: "w1", userId: "ali", actorUserId: "olga" },
+    ],
+    ["who manages his own, for his own", { workspaceId: "w1", userId: "ali", actorUserId: "ali" }],
+    ["who manages his own in each of his workspaces", { userId: "ali", actorUserId: "ali" }],
+  ])("on behalf of one %s", async (_, fields) => {
+    expect((await revokeAll(fields, keysOnly)).keyIds).toContain(first.key.id);
+    expect(await isAllowed(first)).toEqual([false]);
+  });
+
+  it.each([
+    ["nobody, by a caller without admin", { userId: "ali" }, "ACTOR_REQUIRED"],
+    [
+      "who manages his own, for the workspace's",
+      { workspaceId: "w1", actorUserId: "ali" },
+      "ROLE_INSUFFICIENT",
+    ],
+    [
+      "who manages his own, for another's",
+      { workspaceId: "w1", userId: "olga", actorUserId: "ali" },
+      "ROLE_INSUFFICIENT",
+    ],
+    ["who manages none", { workspaceId: "w1", userId: "gus", actorUserId: "gus" }, "ROLE_INSUFFICIENT"],
+    ["who is no member", { workspaceId: "w1", actorUserId: "eve" }, "NOT_A_MEMBER"],
+    ["who manages some of a user's keys only", { userId: "ali", actorUserId: "olga" }, /./],
+  ])("not on behalf of %s, and then nothing is done", async (_, fields, reason) => {
+    await expect(revokeAll(fields, keysOnly)).rejects.toMatchObject({
+      code: "permission_denied",
+      reason: expect.stringMatching(reason),
+    });
+    expect(await isAllowed(first, second, elsewhere, olgas)).toEqual([true, true, true, true]);
+    expect((await world.keys.get(roaming.key.id, admin, NO_DEADLINE)).revokeTimeMs).toBeUndefined();
+  });
+
+  it("names a user or a workspace, and an api that the caller may change", async () => {
+    await expect(revokeAll({})).rejects.toMatchObject({ code: "invalid_argument" });
+    await expect(revokeAll({ api: "none", userId: "ali" })).rejects.toMatchObject({ reason: "API_UNKNOWN" });
+    const other = callerWith(["keys", "admin"], ["other"]);
+    await expect(revokeAll({ userId: "ali" }, other)).rejects.toMatchObject({ reason: "API_NOT_GRANTED" });
+    expect(await isAllowed(first)).toEqual([true]);
+  });
+
+  it("ends 10,000 keys a call, and says that there are more", async () => {
+    for (let made = 0; made < 10_000; made++) await world.createKey(by("olga"));
+    const revoked = await revokeAll({ userId: "olga" });
+    expect([revoked.keyIds.length, revoked.more]).toEqual([10_000, true]);
+    expect(await revokeAll({ userId: "olga" })).toEqual({ keyIds: [olgas.key.id], more: false });
   });
 });
 

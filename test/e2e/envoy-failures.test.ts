@@ -13,7 +13,7 @@ import { runTollgate } from "../support/run-tollgate.ts";
 import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 import { until } from "../support/until.ts";
 import { arrivedIn, type HttpAnswer, identityIn, reasonIn, valuesOf } from "./envoy-answer.ts";
-import { brokenBehaviours, type BrokenServer, startBrokenServer } from "./envoy-broken-server.ts";
+import { type BrokenServer, brokenBehaviours, startBrokenServer } from "./envoy-broken-server.ts";
 import { documentedYaml } from "./envoy-documentation.ts";
 import { sendRaw } from "./envoy-raw-request.ts";
 import { gatewayToken } from "./envoy-stage.ts";

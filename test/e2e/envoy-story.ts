@@ -3,8 +3,8 @@ import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { expect } from "vitest";
 import { reasonName } from "../../src/cli/decision-lines.ts";
-import { createWorld, outcomeText, type World } from "../../src/cli/demo-world.ts";
 import type { Scene, Stage } from "../../src/cli/demo-stage.ts";
+import { createWorld, outcomeText, type World } from "../../src/cli/demo-world.ts";
 import type { Session } from "../../src/cli/session.ts";
 import {
   AuthorizationService,

@@ -1,7 +1,11 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createJsonApi, createKey, type JsonApi, putWorld, succeed } from "../support/json-api.ts";
 import { createDatabase } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
+import { inRepository } from "../support/repository.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 
@@ -42,25 +46,18 @@ it("200 concurrent Checks of cost 2 on a limit of 300, through three processes: 
   expect(reasons.filter((reason) => reason === "DENY_REASON_BLOCKED")).toHaveLength(49);
 });
 
-it("a revoked key is dead at once where it was revoked, and within a second elsewhere", async () => {
-  const [first, second] = calls as [JsonApi, JsonApi];
+it("a revoked key is dead on every replica when RevokeKey answers", async () => {
+  const [first, ...others] = calls as [JsonApi, JsonApi, JsonApi];
   await putWorld(first, "w2");
-  const { secret } = await createKey(first, { workspaceId: "w2" });
-  const check = { api: "retool", key: secret, permission: "users.read", mode: "MODE_PEEK" };
-  expect((await second("Check", check)).body.allowed).toBe(true);
-  await succeed(first("RevokeKey", { key: secret }));
-  const revokedMs = performance.now();
-  expect((await first("Check", check)).body.reason).toBe("DENY_REASON_KEY_REVOKED");
-  let lastAllowedMs = revokedMs;
-  for (;;) {
-    const beganMs = performance.now();
-    const { body } = await second("Check", check);
-    if (!body.allowed) break;
-    lastAllowedMs = beganMs;
-    // What is promised ends the loop; it is no measure of speed.
-    expect(beganMs - revokedMs).toBeLessThan(1000);
+  for (let round = 0; round < 10; round++) {
+    const { secret } = await createKey(first, { workspaceId: "w2" });
+    const check = { api: "retool", key: secret, permission: "users.read", mode: "MODE_PEEK" };
+    // Each has it in its cache then.
+    for (const call of calls) expect((await call("Check", check)).body.allowed).toBe(true);
+    await succeed(first("RevokeKey", { key: secret }));
+    const answers = await Promise.all([first, ...others].map((call) => call("Check", check)));
+    expect(answers.map(({ body }) => body.reason)).toEqual(Array(3).fill("DENY_REASON_KEY_REVOKED"));
   }
-  expect(lastAllowedMs - revokedMs).toBeLessThan(1000);
 });
 
 it("a revoked caller token is dead within two seconds elsewhere", async () => {
@@ -95,3 +92,68 @@ it("what is granted is seen at once where it was granted: a new key, unknown a m
       .allowed,
   ).toBe(true);
 });
+
+it("tollgate replicas tells whether all have the same policies, and who has died, until a change was made without him", async () => {
+  const own = await createDatabase();
+  const folder = mkdtempSync(join(tmpdir(), "tollgate-replicas-"));
+  await runTollgate(["migrate"], { env: { DATABASE_URL: own.url } });
+  const start = async (name: string) => {
+    const policies = join(folder, name);
+    cpSync(inRepository("policies", "retrac.yaml"), join(policies, "retrac.yaml"));
+    const env = { DATABASE_URL: own.url, TOLLGATE_POLICIES: policies };
+    return { policies, server: await startTollgate({ env }) };
+  };
+  const [one, other] = await Promise.all([start("one"), start("other")]);
+  const shown = async ({ server }: typeof one) => {
+    const env = { TOLLGATE_URL: server.url, TOLLGATE_TOKEN: server.adminToken };
+    const { code, stdout } = await runTollgate(["--json", "replicas"], { env, mayFail: true });
+    return { code, ...JSON.parse(stdout) };
+  };
+  type Shown = Awaited<ReturnType<typeof shown>>;
+  const shownOnce = async (who: typeof one, isSo: (answer: Shown) => boolean): Promise<Shown> => {
+    for (;;) {
+      const answer = await shown(who);
+      if (isSo(answer)) return answer;
+    }
+  };
+  const idOf = (answer: Shown) => answer.replicas.find((it: { isThis: boolean }) => it.isThis).id;
+  const raiseCost = ({ policies }: typeof one) => {
+    const file = join(policies, "retrac.yaml");
+    writeFileSync(file, readFileSync(file, "utf8").replace("items.read: 1", "items.read: 2"));
+  };
+
+  // On a busy machine a lease may lapse for a moment.
+  const calm = await shownOnce(one, ({ code }) => code === 0);
+  expect(calm.policies).toMatchObject([
+    { api: "retrac", policiesAgree: true, digests: [expect.any(String)] },
+  ]);
+  const otherId = idOf(await shown(other));
+  expect(new Set(calm.replicas.map(({ id }: { id: string }) => id))).toEqual(new Set([idOf(calm), otherId]));
+  expect(otherId).not.toBe(idOf(calm));
+  expect(other.server.output()).toContain(otherId);
+
+  raiseCost(one);
+  const torn = await shownOnce(other, ({ policies }) =>
+    policies.some((it: { policiesAgree: boolean }) => !it.policiesAgree),
+  );
+  expect(torn.code).toBe(1);
+  const [before] = calm.policies[0].digests;
+  expect(torn.policies).toMatchObject([{ digests: expect.arrayContaining([before]) }]);
+  raiseCost(other);
+  const again = await shownOnce(one, ({ code }) => code === 0);
+  expect(again.policies[0].digests).not.toContain(before);
+
+  await other.server.kill();
+  const isLapsed = ({ id, state }: { id: string; state: string }) =>
+    id === otherId && state === "REPLICA_STATE_LAPSED";
+  const left = await shownOnce(one, ({ replicas }) => replicas.some(isLapsed));
+  expect(left.code).toBe(1);
+  const workspace = { directory: "retrac", id: "w1", plan: "business" };
+  const { url, adminToken } = one.server;
+  await succeed(createJsonApi(url, adminToken)("DirectoryService/PutWorkspace", { workspace }));
+  const alone = await shownOnce(one, ({ code }) => code === 0);
+  expect(alone.replicas.map(({ id }: { id: string }) => id)).toEqual([idOf(calm)]);
+  await one.server.stop();
+  await own.drop();
+  rmSync(folder, { recursive: true });
+}, 60_000);

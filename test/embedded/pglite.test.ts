@@ -45,7 +45,10 @@ test("what was acknowledged before kill -9 is there afterwards, and the next sta
     const { keys, feed } = createStores(database);
     const found = await Promise.all(acknowledged.map((id) => keys.get(id, soon())));
     expect(found.filter((key) => key === undefined)).toEqual([]);
-    const { highest } = await feed.renew({ id: "r", applied: 0n, policies: {} }, soon());
+    const { highest } = await feed.renew(
+      { id: "r", applied: 0n, leaseMs: 1000, policies: {}, version: "" },
+      soon(),
+    );
     expect(await feed.read(0n, highest, soon())).toHaveLength(Number(highest));
     await keys.create(keyRecord(), { claim: undefined, audit, deadline: soon() });
   } finally {

@@ -18,6 +18,9 @@ import {
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";
 import { createTestReplica } from "./test-replica.ts";
 
+/** Other tests have the machine busy meanwhile. */
+const patient = { timeout: 20_000 };
+
 let testDatabase: TestDatabase;
 let database: PostgresDatabase;
 let stores: Stores;
@@ -165,17 +168,18 @@ describe("the lease", () => {
     expect(rights.isLive()).toBe(false);
   });
 
-  test("a read that was sent before the first renewal is not kept", async () => {
+  test("reads that were sent before the first renewal are not kept", async () => {
     const { rights, holdReads, reads } = createTestReplica(stores);
     const key = await create();
     const hold = holdReads();
-    const early = rights.keyByDigest(key.digest, soon());
+    const early = [1, 2].map(() => settled(rights.keyByDigest(key.digest, soon())));
+    await expect.poll(reads, patient).toBe(2);
     await rename(key.id, 1, "changed");
     await rights.renew();
     hold.letGo();
-    await early;
+    await Promise.all(early);
     expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
-    expect(reads()).toBe(2);
+    expect(reads()).toBe(3);
   });
 
   test("lasts a second from before its renewal was sent, and then every read goes to the store", async () => {
@@ -289,8 +293,26 @@ describe("the lease", () => {
       "a number lower than before, as after a restore,",
       {
         renew: async (...args: Parameters<ChangeFeed["renew"]>) => {
-          const { liveReplicas } = await stores.feed.renew(...args);
-          return { highest: 0n, liveReplicas };
+          const renewal = await stores.feed.renew(...args);
+          return { ...renewal, highest: 0n };
+        },
+      },
+    ],
+    [
+      "another timeline, of a server that took over,",
+      {
+        renew: async (...args: Parameters<ChangeFeed["renew"]>) => {
+          const renewal = await stores.feed.renew(...args);
+          return { ...renewal, timeline: "00000002" };
+        },
+      },
+    ],
+    [
+      "a row that was gone",
+      {
+        renew: async (...args: Parameters<ChangeFeed["renew"]>) => {
+          await stores.feed.leave(args[0].id, soon());
+          return stores.feed.renew(...args);
         },
       },
     ],
@@ -302,13 +324,57 @@ describe("the lease", () => {
         isBroken && "renew" in broken ? broken.renew(...args) : stores.feed.renew(...args),
       read: (...args) => (isBroken && "read" in broken ? broken.read() : stores.feed.read(...args)),
     };
-    const key = await create();
-    const { rights } = createTestReplica(stores, { feed });
+    const [key, untouched] = [await create(), await create()];
+    const { rights, reads } = createTestReplica(stores, { feed });
     await rights.renew();
-    await rights.keyByDigest(key.digest, soon());
+    const readBoth = async () => [
+      await rights.keyByDigest(key.digest, soon()),
+      await rights.keyByDigest(untouched.digest, soon()),
+    ];
+    await readBoth();
     await rename(key.id, 1, "changed");
     isBroken = true;
     await rights.renew();
+    // Of both: what the feed tells is not what the other database has seen.
+    expect(await readBoth()).toEqual([expect.objectContaining({ name: "changed" }), untouched]);
+    expect(reads()).toBe(4);
+  });
+
+  test.each([
+    ["lasts", 500],
+    ["has lapsed", 1000],
+  ])("while the one before %s: counts only once what was changed is dropped", async (_, passedMs) => {
+    let letGo = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    let renewals = 0;
+    const feed: ChangeFeed = {
+      ...stores.feed,
+      async renew(...args) {
+        const renewed = await stores.feed.renew(...args);
+        renewals++;
+        return renewed;
+      },
+      async read(...args) {
+        const changes = await stores.feed.read(...args);
+        await held;
+        return changes;
+      },
+    };
+    const key = await create();
+    const { rights, clock } = createTestReplica(stores, { feed });
+    await rights.renew();
+    await rights.keyByDigest(key.digest, soon());
+    await rename(key.id, 1, "changed");
+    clock.pass(passedMs);
+    const renewing = rights.renew();
+    await expect.poll(() => renewals, patient).toBe(2);
+    clock.pass(1000 - passedMs);
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+    expect(rights.isLive()).toBe(false);
+    letGo();
+    await renewing;
     expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
   });
 
@@ -450,7 +516,7 @@ describe("a read under way while its record changes", () => {
       await rights.renew();
       const hold = holdReads();
       const before = rights.keyByDigest(key.digest, soon());
-      await expect.poll(reads).toBe(1);
+      await expect.poll(reads, patient).toBe(1);
       if (who === "this replica") await rename(key.id, 1, "changed", own.keys);
       else {
         await rename(key.id, 1, "changed");
@@ -472,7 +538,7 @@ describe("a read under way while its record changes", () => {
     await putWorkspace(directory, "pro");
     const hold = holdReads();
     const before = rights.workspace(directory, "w", soon());
-    await expect.poll(reads).toBe(1);
+    await expect.poll(reads, patient).toBe(1);
     hold.noMore();
     await putWorkspace(directory, "free", own.directory);
     expect(await rights.workspace(directory, "w", soon())).toMatchObject({ plan: "free" });
@@ -570,4 +636,50 @@ describe("deadlines", () => {
     expect(await patient).toEqual(key);
     expect(reads()).toBe(1);
   });
+});
+
+describe("what is announced", () => {
+  test("is applied and acknowledged without a renewal", async () => {
+    const { id, rights } = createTestReplica(stores);
+    await rights.renew();
+    const key = await create();
+    await rights.keyByDigest(key.digest, soon());
+    await rename(key.id, 1, "changed");
+    const { highest } = await stores.feed.replicas(soon());
+    rights.catchUp(highest);
+    await expect
+      .poll(
+        async () => (await stores.feed.replicas(soon())).replicas.find((row) => row.id === id)?.applied,
+        patient,
+      )
+      .toBe(highest);
+    expect(await rights.keyByDigest(key.digest, soon())).toMatchObject({ name: "changed" });
+  });
+
+  test.each([1n, 10n ** 9n])(
+    "but is not there, %d above the last change, is not taken for applied",
+    async (above) => {
+      const key = await create();
+      const { id, rights, reads } = createTestReplica(stores);
+      await rights.renew();
+      await rights.keyByDigest(key.digest, soon());
+      const { highest } = await stores.feed.replicas(soon());
+      rights.catchUp(highest + above);
+      await rights.renew();
+      await expect
+        .poll(
+          async () => (await stores.feed.replicas(soon())).replicas.find((row) => row.id === id)?.applied,
+          patient,
+        )
+        .toBe(highest);
+      expect(rights.applied()).toBe(highest);
+      await rights.keyByDigest(key.digest, soon());
+      expect(reads()).toBe(1);
+      await rename(key.id, 1, "changed");
+      rights.catchUp(highest + 1n);
+      await expect
+        .poll(async () => (await rights.keyByDigest(key.digest, soon()))?.name, patient)
+        .toBe("changed");
+    },
+  );
 });

@@ -13,6 +13,7 @@ export interface AllStores {
 
 /** What one replica has, as the app puts it together, over stores that count and can be held up. */
 export interface TestReplica {
+  readonly id: string;
   readonly rights: CachedRights;
   /** Through which this replica writes. */
   readonly stores: Omit<AllStores, "feed">;
@@ -53,12 +54,19 @@ function createTestClock(): TestClock {
 
 export function createTestReplica(
   stores: AllStores,
-  options: { feed?: ChangeFeed; limits?: Partial<CacheLimits>; clock?: Clock; renewEveryMs?: number } = {},
+  options: {
+    feed?: ChangeFeed;
+    limits?: Partial<CacheLimits>;
+    clock?: Clock;
+    renewEveryMs?: number;
+    leaseMs?: number;
+  } = {},
 ): TestReplica {
   let reads = 0;
   let held: Promise<void> = Promise.resolve();
   const failures: unknown[] = [];
   const clock = createTestClock();
+  const id = unique("replica");
 
   const counted =
     <Arguments extends readonly unknown[], Result>(read: (...args: Arguments) => Promise<Result>) =>
@@ -78,15 +86,17 @@ export function createTestReplica(
     },
     callerTokens: { findByDigest: counted(stores.callerTokens.findByDigest) },
     feed: options.feed ?? stores.feed,
-    replicaId: unique("replica"),
+    replicaId: id,
     policies: () => ({ retrac: "digest" }),
     onRenewFailed: (error) => failures.push(error),
     clock: options.clock ?? clock,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
     ...(options.renewEveryMs === undefined ? {} : { renewEveryMs: options.renewEveryMs }),
   });
 
   return {
+    id,
     rights,
     stores: withInvalidation(stores, rights),
     clock,

@@ -21,6 +21,7 @@ import { AuthorizationService } from "../../src/gen/tollgate/v1/authorization_se
 import { CallerService } from "../../src/gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../../src/gen/tollgate/v1/directory_service_pb.ts";
 import { PointsService } from "../../src/gen/tollgate/v1/points_service_pb.ts";
+import { ReplicaService } from "../../src/gen/tollgate/v1/replica_service_pb.ts";
 import { codeName } from "../../src/rpc/request-log.ts";
 import { inRepository } from "../support/repository.ts";
 import type { TestServer } from "./test-server.ts";
@@ -45,7 +46,7 @@ export type CallUnary = (
   headers?: Readonly<Record<string, string>>,
 ) => Promise<Outcome>;
 
-const services = [AuthorizationService, DirectoryService, PointsService, CallerService];
+const services = [AuthorizationService, DirectoryService, PointsService, CallerService, ReplicaService];
 export const tollgateMethods: readonly DescMethodUnary[] = services.flatMap((service) =>
   service.methods.filter((method): method is DescMethodUnary => method.methodKind === "unary"),
 );
@@ -152,6 +153,7 @@ const grpcJsPackage = loadPackageDefinition(
       "tollgate/v1/directory_service.proto",
       "tollgate/v1/points_service.proto",
       "tollgate/v1/caller_service.proto",
+      "tollgate/v1/replica_service.proto",
       "grpc/health/v1/health.proto",
       "grpc/reflection/v1/reflection.proto",
       "grpc/reflection/v1alpha/reflection.proto",

@@ -4,16 +4,16 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createPolicySet } from "../../src/core/policy-set.ts";
+import type { Caller } from "../../src/core/callers.ts";
 import type { CheckInput } from "../../src/core/decision.ts";
 import { deadlineExceeded, storeUnavailable } from "../../src/core/errors.ts";
-import type { Caller } from "../../src/core/callers.ts";
+import { createPolicySet } from "../../src/core/policy-set.ts";
+import { Authorization } from "../../src/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import {
   RateLimitRequestSchema,
   RateLimitResponseSchema,
   RateLimitService,
 } from "../../src/gen/envoy/service/ratelimit/v3/rls_pb.ts";
-import { Authorization } from "../../src/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { SHOP } from "../proxy/gateway-world.ts";
 import { allowed, startTestServer, type TestServer } from "./test-server.ts";

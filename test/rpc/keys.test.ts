@@ -4,7 +4,8 @@ import { AuthorizationService } from "../../src/gen/tollgate/v1/authorization_se
 import { answerOf, bearer, failureFrom, protocols } from "./clients.ts";
 import { keyRecord, NOW_MS, startTestServer, type TestServer } from "./test-server.ts";
 
-const { createKey, revokeKey, rotateKey, updateKey, getKey, listKeys } = AuthorizationService.method;
+const { createKey, revokeKey, revokeKeys, rotateKey, updateKey, getKey, listKeys } =
+  AuthorizationService.method;
 const call = protocols["Connect JSON on HTTP/1.1"]!;
 
 let server: TestServer;
@@ -25,6 +26,10 @@ beforeAll(async () => {
       create: issue,
       rotate: issue,
       revoke: tell,
+      revokeAll: async (input: unknown) => {
+        asked.push(input);
+        return { keyIds: ["key_1", "key_2"], more: true };
+      },
       update: tell,
       get: tell,
       list: async (input: unknown) => {
@@ -145,6 +150,12 @@ test("RevokeKey takes an id or a secret", async () => {
     { target: { key: "retrac_leaked" }, reason: "", actorUserId: "" },
   ]);
   expect(await failureFrom(ask(revokeKey, {}))).toMatchObject({ violations: [{ field: "target" }] });
+});
+
+test("RevokeKeys hands its selection to the core, and answers the ids and whether there are more", async () => {
+  const request = { api: "retrac", workspaceId: "w1", userId: "u1", reason: "left", actorUserId: "u2" };
+  expect(await answerOf(ask(revokeKeys, request))).toEqual({ keyIds: ["key_1", "key_2"], more: true });
+  expect(asked).toEqual([request]);
 });
 
 test.each([
@@ -279,6 +290,7 @@ test.each([
   ["a metadata key with a space", createKey, { metadata: { "a b": "" } }, 'metadata["a b"]'],
   ["a page of 501", listKeys, { pageSize: 501 }, "page_size"],
   ["a page token of 2 KiB", listKeys, { pageToken: "x".repeat(2048) }, "page_token"],
+  ["a reason of 501 characters", revokeKeys, { userId: "u1", reason: "x".repeat(501) }, "reason"],
   ["an empty key id", getKey, { keyId: "" }, "key_id"],
 ] as const)("%s is refused, and the field is named", async (_name, method, change, field) => {
   const request = method === createKey ? { workspaceId: "w1", userId: "u1", name: "n", ...change } : change;

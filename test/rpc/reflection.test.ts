@@ -66,6 +66,7 @@ describe.each(["v1", "v1alpha"])("%s", (version) => {
       "tollgate.v1.CallerService",
       "tollgate.v1.DirectoryService",
       "tollgate.v1.PointsService",
+      "tollgate.v1.ReplicaService",
     ]);
     expect(answer?.validHost).toBe("h");
     expect(answer?.originalRequest).toMatchObject({ host: "h", listServices: "*" });
@@ -127,7 +128,7 @@ describe.each(["v1", "v1alpha"])("%s", (version) => {
       { listServices: "" },
     ]);
     expect(answers.map((answer) => answer.errorResponse?.errorCode)).toEqual([5, 5, 5, 5, 3, undefined]);
-    expect(answers[5]?.listServicesResponse?.service).toHaveLength(9);
+    expect(answers[5]?.listServicesResponse?.service).toHaveLength(10);
   });
 
   test("is not there when it is turned off", async () => {

@@ -1,19 +1,21 @@
+import { parseAddressRange } from "../../src/core/address-range.ts";
 import type { Authorizer } from "../../src/core/authorizer.ts";
 import { type CallerTokens, createCallerTokens, newCallerToken } from "../../src/core/caller-tokens.ts";
 import type { Decision } from "../../src/core/decision.ts";
 import type { Directory } from "../../src/core/directory.ts";
-import { parseAddressRange } from "../../src/core/address-range.ts";
 import type { Keys } from "../../src/core/keys.ts";
 import type { Points } from "../../src/core/points.ts";
-import type { RateLimits } from "../../src/core/rate-limits.ts";
 import type { PolicySet } from "../../src/core/policy-set.ts";
+import type { RateLimits } from "../../src/core/rate-limits.ts";
 import type { CallerTokenRecord, Grant, KeyRecord } from "../../src/core/records.ts";
+import type { Replicas } from "../../src/core/replicas.ts";
 import type { ListenAddress } from "../../src/http2/listen-address.ts";
 import { createListener, type Listener, type ListenerBounds } from "../../src/http2/listener.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics, type Metrics } from "../../src/metrics.ts";
 import { createGateways } from "../../src/proxy/gateways.ts";
 import { createRequestHandler } from "../../src/rpc/handler.ts";
+import type { LeakReportEndpoint } from "../../src/rpc/leak-report-endpoint.ts";
 import type { BodyBounds } from "../../src/rpc/request-bodies.ts";
 import type { ServingReport } from "../../src/rpc/serving.ts";
 
@@ -24,11 +26,13 @@ export interface Core {
   readonly directory?: Partial<Directory>;
   readonly callerTokens?: Partial<CallerTokens>;
   readonly points?: Partial<Points>;
+  readonly replicas?: Partial<Replicas>;
 }
 
 export interface TestServerOptions extends Core {
   readonly policies?: () => PolicySet;
   readonly rateLimits?: RateLimits;
+  readonly leakReports?: LeakReportEndpoint;
   readonly address?: ListenAddress;
   readonly bounds?: Partial<ListenerBounds>;
   readonly bodies?: Partial<BodyBounds>;
@@ -91,9 +95,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     authorizer,
     gateways,
     forwardAuth,
+    leakReports: options.leakReports,
     keys: standIn<Keys>("keys", options.keys),
     directory: standIn<Directory>("directory", options.directory),
     points: standIn<Points>("points", options.points),
+    replicas: standIn<Replicas>("replicas", options.replicas),
     callerTokens: { ...callerTokens, ...options.callerTokens },
     nowMs: () => NOW_MS,
     serving: {

@@ -15,9 +15,11 @@ export interface TcpProxy {
   cutNextReply(): void;
   /** Holds back, from now on, what the server answers; 0: no more. The order stays. */
   delayReplies(byMs: number): void;
+  /** The same of what the server is asked. */
+  delayRequests(byMs: number): void;
   /** The connections that are open now give no more answers, and stay open until they are cut. */
   dropReplies(): void;
-  /** No fault that is still to come comes any more, and answers are not held back. */
+  /** No fault that is still to come comes any more, and nothing is held back. */
   calm(): void;
   stop(): Promise<void>;
 }
@@ -26,8 +28,9 @@ interface Link {
   readonly client: Socket;
   readonly server: Socket;
   state: "passing" | "asked" | "silent";
-  /** Answers not given yet, in their order. */
-  readonly held: Held[];
+  /** Not given yet, in their order. */
+  readonly heldRequests: Held[];
+  readonly heldReplies: Held[];
 }
 
 interface Held {
@@ -40,7 +43,8 @@ export async function startTcpProxy({ toPort }: { toPort: number }): Promise<Tcp
   const links = new Set<Link>();
   let cutsRequest = false;
   let cutsReply = false;
-  let delayMs = 0;
+  let requestDelayMs = 0;
+  let replyDelayMs = 0;
 
   function end(link: Link): void {
     links.delete(link);
@@ -55,7 +59,7 @@ export async function startTcpProxy({ toPort }: { toPort: number }): Promise<Tcp
       return;
     }
     if (cutsReply && link.state === "passing") link.state = "asked";
-    link.server.write(bytes);
+    hold(link, link.heldRequests, { bytes, untilMs: performance.now() + requestDelayMs });
   }
 
   function passReply(link: Link, bytes: Buffer): void {
@@ -65,26 +69,31 @@ export async function startTcpProxy({ toPort }: { toPort: number }): Promise<Tcp
       end(link);
       return;
     }
-    link.held.push({ bytes, untilMs: performance.now() + delayMs });
+    hold(link, link.heldReplies, { bytes, untilMs: performance.now() + replyDelayMs });
+  }
+
+  function hold(link: Link, held: Held[], next: Held): void {
     // Whoever is before it in the queue has a timer that comes to it.
-    if (link.held.length === 1) giveHeld(link);
+    if (held.push(next) === 1) giveHeld(link, held);
   }
 
   /** In the order of the queue alone: timers that are due together run in any order. */
-  function giveHeld(link: Link): void {
-    if (!links.has(link) || link.state === "silent") return;
-    let [next] = link.held;
+  function giveHeld(link: Link, held: Held[]): void {
+    const isReplies = held === link.heldReplies;
+    if (!links.has(link) || (isReplies && link.state === "silent")) return;
+    let [next] = held;
     while (next !== undefined && next.untilMs <= performance.now()) {
-      link.client.write(next.bytes);
-      link.held.shift();
-      [next] = link.held;
+      (isReplies ? link.client : link.server).write(next.bytes);
+      held.shift();
+      [next] = held;
     }
-    if (next !== undefined) setTimeout(() => giveHeld(link), Math.ceil(next.untilMs - performance.now()));
+    if (next !== undefined)
+      setTimeout(() => giveHeld(link, held), Math.ceil(next.untilMs - performance.now()));
   }
 
   const listener = createServer({ noDelay: true }, (client) => {
     const server = connect({ port: toPort, host: "127.0.0.1", noDelay: true });
-    const link: Link = { client, server, state: "passing", held: [] };
+    const link: Link = { client, server, state: "passing", heldRequests: [], heldReplies: [] };
     links.add(link);
     client.on("data", (bytes: Buffer) => passRequest(link, bytes));
     server.on("data", (bytes: Buffer) => passReply(link, bytes));
@@ -108,7 +117,10 @@ export async function startTcpProxy({ toPort }: { toPort: number }): Promise<Tcp
       cutsReply = true;
     },
     delayReplies(byMs) {
-      delayMs = byMs;
+      replyDelayMs = byMs;
+    },
+    delayRequests(byMs) {
+      requestDelayMs = byMs;
     },
     dropReplies() {
       for (const link of links) link.state = "silent";
@@ -116,7 +128,8 @@ export async function startTcpProxy({ toPort }: { toPort: number }): Promise<Tcp
     calm() {
       cutsRequest = false;
       cutsReply = false;
-      delayMs = 0;
+      requestDelayMs = 0;
+      replyDelayMs = 0;
     },
     async stop() {
       const closed = once(listener, "close");

@@ -2,11 +2,11 @@
 // workspace; counts two steps (INCR, then EXPIRE) that a crash can part. It answers Tollgate's own Check, so
 // that both are sent the same bytes.
 import {
+  loadPackageDefinition,
   Server,
-  type sendUnaryData,
   ServerCredentials,
   type ServerUnaryCall,
-  loadPackageDefinition,
+  type sendUnaryData,
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { Redis } from "ioredis";

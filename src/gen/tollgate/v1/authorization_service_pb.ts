@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollgate/v1/authorization_service.proto.
  */
 export const file_tollgate_v1_authorization_service: GenFile = /*@__PURE__*/
-  fileDesc("Cid0b2xsZ2F0ZS92MS9hdXRob3JpemF0aW9uX3NlcnZpY2UucHJvdG8SC3RvbGxnYXRlLnYxIqwDCgxDaGVja1JlcXVlc3QSLgoDYXBpGAEgASgJQiG6SB5yHDIaXihbYS16XVthLXowLTlfLV17MCw2M30pPyQSGQoDa2V5GAIgASgJQgyAAQG6SAZyBCiAgEASIAoKcGVybWlzc2lvbhgDIAEoCUIKukgHcgUQASiAAUgAEigKBGh0dHAYBCABKAsyGC50b2xsZ2F0ZS52MS5IdHRwUmVxdWVzdEgAEh8KDHdvcmtzcGFjZV9pZBgFIAEoCUIJukgGcgQogIBAEiYKDGxvY2F0aW9uX2lkcxgGIAMoCUIQukgNkgEKEGQiBnIEKICAQBITCgZwb2ludHMYByABKA1IAYgBARIxCgpyZXF1ZXN0X2lkGAggASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIpCgRtb2RlGAkgASgOMhEudG9sbGdhdGUudjEuTW9kZUIIukgFggECEAESDwoHZXhwbGFpbhgKIAEoCBIcCgljbGllbnRfaXAYCyABKAlCCbpIBnIEKICAQEIPCgZ0YXJnZXQSBbpIAggBQgkKB19wb2ludHMinwMKDUNoZWNrUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBInCgZyZWFzb24YAiABKA4yFy50b2xsZ2F0ZS52MS5EZW55UmVhc29uEhMKC2h0dHBfc3RhdHVzGAMgASgNEg8KB21lc3NhZ2UYBCABKAkSKQoJcHJpbmNpcGFsGAUgASgLMhYudG9sbGdhdGUudjEuUHJpbmNpcGFsEigKBnBvaW50cxgGIAEoCzIYLnRvbGxnYXRlLnYxLlBvaW50c1N0YXRlEigKBmxpbWl0cxgHIAMoCzIYLnRvbGxnYXRlLnYxLlBvaW50c1N0YXRlEhYKDnJldHJ5X2FmdGVyX21zGAggASgNEiwKCGRlZ3JhZGVkGAkgAygOMhoudG9sbGdhdGUudjEuRGVncmFkZWRDYXVzZRIXCg9yZXF1aXJlZF9zY29wZXMYCiADKAkSLgoNc2hhZG93X3JlYXNvbhgLIAEoDjIXLnRvbGxnYXRlLnYxLkRlbnlSZWFzb24SIAoFc3RlcHMYDCADKAsyES50b2xsZ2F0ZS52MS5TdGVwIkoKEUJhdGNoQ2hlY2tSZXF1ZXN0EjUKBmNoZWNrcxgBIAMoCzIZLnRvbGxnYXRlLnYxLkNoZWNrUmVxdWVzdEIKukgHkgEECAEQZCJBChJCYXRjaENoZWNrUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnRvbGxnYXRlLnYxLkNoZWNrUmVzcG9uc2UiyAIKFENvbnN1bWVQb2ludHNSZXF1ZXN0Ei4KA2FwaRgBIAEoCUIhukgechwyGl4oW2Etel1bYS16MC05Xy1dezAsNjN9KT8kEhsKA2tleRgCIAEoCUIMgAEBukgGcgQogIBASAASLgoGa2V5X2lkGAMgASgJQhy6SBlyFzIVXlshIy0mKC0rXC0tfl17MSw2NH0kSAASMwoMd29ya3NwYWNlX2lkGAQgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIOCgZwb2ludHMYBSABKA0SMQoKcmVxdWVzdF9pZBgGIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSQSKQoEbW9kZRgHIAEoDjIRLnRvbGxnYXRlLnYxLk1vZGVCCLpIBYIBAhABQhAKB3N1YmplY3QSBbpIAggBIsECChVDb25zdW1lUG9pbnRzUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBInCgZyZWFzb24YAiABKA4yFy50b2xsZ2F0ZS52MS5EZW55UmVhc29uEhMKC2h0dHBfc3RhdHVzGAMgASgNEg8KB21lc3NhZ2UYBCABKAkSKAoGcG9pbnRzGAUgASgLMhgudG9sbGdhdGUudjEuUG9pbnRzU3RhdGUSKAoGbGltaXRzGAYgAygLMhgudG9sbGdhdGUudjEuUG9pbnRzU3RhdGUSFgoOcmV0cnlfYWZ0ZXJfbXMYByABKA0SLAoIZGVncmFkZWQYCCADKA4yGi50b2xsZ2F0ZS52MS5EZWdyYWRlZENhdXNlEi4KDXNoYWRvd19yZWFzb24YCSABKA4yFy50b2xsZ2F0ZS52MS5EZW55UmVhc29uIt0EChBDcmVhdGVLZXlSZXF1ZXN0Ei4KA2FwaRgBIAEoCUIhukgechwyGl4oW2Etel1bYS16MC05Xy1dezAsNjN9KT8kEhUKBHR5cGUYAiABKAlCB7pIBHICKEASMwoMd29ya3NwYWNlX2lkGAMgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MSwxMjh9JBIuCgd1c2VyX2lkGAQgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MSwxMjh9JBIXCgRuYW1lGAUgASgJQgm6SAZyBBABGGQSHQoLZGVzY3JpcHRpb24YBiABKAlCCLpIBXIDGOgHEiIKBnNjb3BlcxgHIAMoCUISukgPkgEMEMgBIgdyBRABKIAgEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJqCghtZXRhZGF0YRgJIAMoCzIrLnRvbGxnYXRlLnYxLkNyZWF0ZUtleVJlcXVlc3QuTWV0YWRhdGFFbnRyeUIrukgomgElECAiGnIYMhZeW0EtWmEtejAtOV8uLV17MSw2NH0kKgVyAxiABBIpCg1hbGxvd2VkX2NpZHJzGAogAygJQhK6SA+SAQwQMhgBIgZyBBABKEASFQoEcm9sZRgLIAEoCUIHukgEcgIoQBIxCgpyZXF1ZXN0X2lkGAwgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiRwoRQ3JlYXRlS2V5UmVzcG9uc2USHQoDa2V5GAEgASgLMhAudG9sbGdhdGUudjEuS2V5EhMKBnNlY3JldBgCIAEoCUIDgAEBIsEBChBSZXZva2VLZXlSZXF1ZXN0Ei4KBmtleV9pZBgBIAEoCUIcukgZchcyFV5bISMtJigtK1wtLX5dezEsNjR9JEgAEhwKA2tleRgCIAEoCUINgAEBukgHcgUQASiAIEgAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMY9AMSNAoNYWN0b3JfdXNlcl9pZBgEIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSRCDwoGdGFyZ2V0EgW6SAIIASIyChFSZXZva2VLZXlSZXNwb25zZRIdCgNrZXkYASABKAsyEC50b2xsZ2F0ZS52MS5LZXki5gEKEFJvdGF0ZUtleVJlcXVlc3QSLAoGa2V5X2lkGAEgASgJQhy6SBlyFzIVXlshIy0mKC0rXC0tfl17MSw2NH0kEjsKB292ZXJsYXAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIFCICangEyABI0Cg1hY3Rvcl91c2VyX2lkGAMgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIxCgpyZXF1ZXN0X2lkGAQgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JCJHChFSb3RhdGVLZXlSZXNwb25zZRIdCgNrZXkYASABKAsyEC50b2xsZ2F0ZS52MS5LZXkSEwoGc2VjcmV0GAIgASgJQgOAAQEioAEKEFVwZGF0ZUtleVJlcXVlc3QSJQoDa2V5GAEgASgLMhAudG9sbGdhdGUudjEuS2V5Qga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEjQKDWFjdG9yX3VzZXJfaWQYAyABKAlCHbpIGnIYMhZeWyEjLSYoLStcLS1+XXswLDEyOH0kIjIKEVVwZGF0ZUtleVJlc3BvbnNlEh0KA2tleRgBIAEoCzIQLnRvbGxnYXRlLnYxLktleSI9Cg1HZXRLZXlSZXF1ZXN0EiwKBmtleV9pZBgBIAEoCUIcukgZchcyFV5bISMtJigtK1wtLX5dezEsNjR9JCIvCg5HZXRLZXlSZXNwb25zZRIdCgNrZXkYASABKAsyEC50b2xsZ2F0ZS52MS5LZXkikwIKD0xpc3RLZXlzUmVxdWVzdBIuCgNhcGkYASABKAlCIbpIHnIcMhpeKFthLXpdW2EtejAtOV8tXXswLDYzfSk/JBIzCgx3b3Jrc3BhY2VfaWQYAiABKAlCHbpIGnIYMhZeWyEjLSYoLStcLS1+XXswLDEyOH0kEi4KB3VzZXJfaWQYAyABKAlCHbpIGnIYMhZeWyEjLSYoLStcLS1+XXswLDEyOH0kEjAKBnN0YXR1cxgEIAEoDjIWLnRvbGxnYXRlLnYxLktleVN0YXR1c0IIukgFggECEAESGwoJcGFnZV9zaXplGAUgASgNQgi6SAUqAxj0AxIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAyiACCJLChBMaXN0S2V5c1Jlc3BvbnNlEh4KBGtleXMYASADKAsyEC50b2xsZ2F0ZS52MS5LZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMssFChRBdXRob3JpemF0aW9uU2VydmljZRJACgVDaGVjaxIZLnRvbGxnYXRlLnYxLkNoZWNrUmVxdWVzdBoaLnRvbGxnYXRlLnYxLkNoZWNrUmVzcG9uc2UiABJPCgpCYXRjaENoZWNrEh4udG9sbGdhdGUudjEuQmF0Y2hDaGVja1JlcXVlc3QaHy50b2xsZ2F0ZS52MS5CYXRjaENoZWNrUmVzcG9uc2UiABJYCg1Db25zdW1lUG9pbnRzEiEudG9sbGdhdGUudjEuQ29uc3VtZVBvaW50c1JlcXVlc3QaIi50b2xsZ2F0ZS52MS5Db25zdW1lUG9pbnRzUmVzcG9uc2UiABJMCglDcmVhdGVLZXkSHS50b2xsZ2F0ZS52MS5DcmVhdGVLZXlSZXF1ZXN0Gh4udG9sbGdhdGUudjEuQ3JlYXRlS2V5UmVzcG9uc2UiABJMCglSZXZva2VLZXkSHS50b2xsZ2F0ZS52MS5SZXZva2VLZXlSZXF1ZXN0Gh4udG9sbGdhdGUudjEuUmV2b2tlS2V5UmVzcG9uc2UiABJMCglSb3RhdGVLZXkSHS50b2xsZ2F0ZS52MS5Sb3RhdGVLZXlSZXF1ZXN0Gh4udG9sbGdhdGUudjEuUm90YXRlS2V5UmVzcG9uc2UiABJMCglVcGRhdGVLZXkSHS50b2xsZ2F0ZS52MS5VcGRhdGVLZXlSZXF1ZXN0Gh4udG9sbGdhdGUudjEuVXBkYXRlS2V5UmVzcG9uc2UiABJDCgZHZXRLZXkSGi50b2xsZ2F0ZS52MS5HZXRLZXlSZXF1ZXN0GhsudG9sbGdhdGUudjEuR2V0S2V5UmVzcG9uc2UiABJJCghMaXN0S2V5cxIcLnRvbGxnYXRlLnYxLkxpc3RLZXlzUmVxdWVzdBodLnRvbGxnYXRlLnYxLkxpc3RLZXlzUmVzcG9uc2UiAGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tollgate_v1_decision, file_tollgate_v1_key]);
+  fileDesc("Cid0b2xsZ2F0ZS92MS9hdXRob3JpemF0aW9uX3NlcnZpY2UucHJvdG8SC3RvbGxnYXRlLnYxIqwDCgxDaGVja1JlcXVlc3QSLgoDYXBpGAEgASgJQiG6SB5yHDIaXihbYS16XVthLXowLTlfLV17MCw2M30pPyQSGQoDa2V5GAIgASgJQgyAAQG6SAZyBCiAgEASIAoKcGVybWlzc2lvbhgDIAEoCUIKukgHcgUQASiAAUgAEigKBGh0dHAYBCABKAsyGC50b2xsZ2F0ZS52MS5IdHRwUmVxdWVzdEgAEh8KDHdvcmtzcGFjZV9pZBgFIAEoCUIJukgGcgQogIBAEiYKDGxvY2F0aW9uX2lkcxgGIAMoCUIQukgNkgEKEGQiBnIEKICAQBITCgZwb2ludHMYByABKA1IAYgBARIxCgpyZXF1ZXN0X2lkGAggASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIpCgRtb2RlGAkgASgOMhEudG9sbGdhdGUudjEuTW9kZUIIukgFggECEAESDwoHZXhwbGFpbhgKIAEoCBIcCgljbGllbnRfaXAYCyABKAlCCbpIBnIEKICAQEIPCgZ0YXJnZXQSBbpIAggBQgkKB19wb2ludHMinwMKDUNoZWNrUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBInCgZyZWFzb24YAiABKA4yFy50b2xsZ2F0ZS52MS5EZW55UmVhc29uEhMKC2h0dHBfc3RhdHVzGAMgASgNEg8KB21lc3NhZ2UYBCABKAkSKQoJcHJpbmNpcGFsGAUgASgLMhYudG9sbGdhdGUudjEuUHJpbmNpcGFsEigKBnBvaW50cxgGIAEoCzIYLnRvbGxnYXRlLnYxLlBvaW50c1N0YXRlEigKBmxpbWl0cxgHIAMoCzIYLnRvbGxnYXRlLnYxLlBvaW50c1N0YXRlEhYKDnJldHJ5X2FmdGVyX21zGAggASgNEiwKCGRlZ3JhZGVkGAkgAygOMhoudG9sbGdhdGUudjEuRGVncmFkZWRDYXVzZRIXCg9yZXF1aXJlZF9zY29wZXMYCiADKAkSLgoNc2hhZG93X3JlYXNvbhgLIAEoDjIXLnRvbGxnYXRlLnYxLkRlbnlSZWFzb24SIAoFc3RlcHMYDCADKAsyES50b2xsZ2F0ZS52MS5TdGVwIkoKEUJhdGNoQ2hlY2tSZXF1ZXN0EjUKBmNoZWNrcxgBIAMoCzIZLnRvbGxnYXRlLnYxLkNoZWNrUmVxdWVzdEIKukgHkgEECAEQZCJBChJCYXRjaENoZWNrUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnRvbGxnYXRlLnYxLkNoZWNrUmVzcG9uc2UiyAIKFENvbnN1bWVQb2ludHNSZXF1ZXN0Ei4KA2FwaRgBIAEoCUIhukgechwyGl4oW2Etel1bYS16MC05Xy1dezAsNjN9KT8kEhsKA2tleRgCIAEoCUIMgAEBukgGcgQogIBASAASLgoGa2V5X2lkGAMgASgJQhy6SBlyFzIVXlshIy0mKC0rXC0tfl17MSw2NH0kSAASMwoMd29ya3NwYWNlX2lkGAQgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIOCgZwb2ludHMYBSABKA0SMQoKcmVxdWVzdF9pZBgGIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSQSKQoEbW9kZRgHIAEoDjIRLnRvbGxnYXRlLnYxLk1vZGVCCLpIBYIBAhABQhAKB3N1YmplY3QSBbpIAggBIsECChVDb25zdW1lUG9pbnRzUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBInCgZyZWFzb24YAiABKA4yFy50b2xsZ2F0ZS52MS5EZW55UmVhc29uEhMKC2h0dHBfc3RhdHVzGAMgASgNEg8KB21lc3NhZ2UYBCABKAkSKAoGcG9pbnRzGAUgASgLMhgudG9sbGdhdGUudjEuUG9pbnRzU3RhdGUSKAoGbGltaXRzGAYgAygLMhgudG9sbGdhdGUudjEuUG9pbnRzU3RhdGUSFgoOcmV0cnlfYWZ0ZXJfbXMYByABKA0SLAoIZGVncmFkZWQYCCADKA4yGi50b2xsZ2F0ZS52MS5EZWdyYWRlZENhdXNlEi4KDXNoYWRvd19yZWFzb24YCSABKA4yFy50b2xsZ2F0ZS52MS5EZW55UmVhc29uIt0EChBDcmVhdGVLZXlSZXF1ZXN0Ei4KA2FwaRgBIAEoCUIhukgechwyGl4oW2Etel1bYS16MC05Xy1dezAsNjN9KT8kEhUKBHR5cGUYAiABKAlCB7pIBHICKEASMwoMd29ya3NwYWNlX2lkGAMgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MSwxMjh9JBIuCgd1c2VyX2lkGAQgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MSwxMjh9JBIXCgRuYW1lGAUgASgJQgm6SAZyBBABGGQSHQoLZGVzY3JpcHRpb24YBiABKAlCCLpIBXIDGOgHEiIKBnNjb3BlcxgHIAMoCUISukgPkgEMEMgBIgdyBRABKIAgEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJqCghtZXRhZGF0YRgJIAMoCzIrLnRvbGxnYXRlLnYxLkNyZWF0ZUtleVJlcXVlc3QuTWV0YWRhdGFFbnRyeUIrukgomgElECAiGnIYMhZeW0EtWmEtejAtOV8uLV17MSw2NH0kKgVyAxiABBIpCg1hbGxvd2VkX2NpZHJzGAogAygJQhK6SA+SAQwQMhgBIgZyBBABKEASFQoEcm9sZRgLIAEoCUIHukgEcgIoQBIxCgpyZXF1ZXN0X2lkGAwgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiRwoRQ3JlYXRlS2V5UmVzcG9uc2USHQoDa2V5GAEgASgLMhAudG9sbGdhdGUudjEuS2V5EhMKBnNlY3JldBgCIAEoCUIDgAEBIsEBChBSZXZva2VLZXlSZXF1ZXN0Ei4KBmtleV9pZBgBIAEoCUIcukgZchcyFV5bISMtJigtK1wtLX5dezEsNjR9JEgAEhwKA2tleRgCIAEoCUINgAEBukgHcgUQASiAIEgAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMY9AMSNAoNYWN0b3JfdXNlcl9pZBgEIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSRCDwoGdGFyZ2V0EgW6SAIIASIyChFSZXZva2VLZXlSZXNwb25zZRIdCgNrZXkYASABKAsyEC50b2xsZ2F0ZS52MS5LZXki+AEKEVJldm9rZUtleXNSZXF1ZXN0Ei4KA2FwaRgBIAEoCUIhukgechwyGl4oW2Etel1bYS16MC05Xy1dezAsNjN9KT8kEjMKDHdvcmtzcGFjZV9pZBgCIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSQSLgoHdXNlcl9pZBgDIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSQSGAoGcmVhc29uGAQgASgJQgi6SAVyAxj0AxI0Cg1hY3Rvcl91c2VyX2lkGAUgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JCIzChJSZXZva2VLZXlzUmVzcG9uc2USDwoHa2V5X2lkcxgBIAMoCRIMCgRtb3JlGAIgASgIIuYBChBSb3RhdGVLZXlSZXF1ZXN0EiwKBmtleV9pZBgBIAEoCUIcukgZchcyFV5bISMtJigtK1wtLX5dezEsNjR9JBI7CgdvdmVybGFwGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg+6SAyqAQkiBQiAmp4BMgASNAoNYWN0b3JfdXNlcl9pZBgDIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSQSMQoKcmVxdWVzdF9pZBgEIAEoCUIdukgachgyFl5bISMtJigtK1wtLX5dezAsMTI4fSQiRwoRUm90YXRlS2V5UmVzcG9uc2USHQoDa2V5GAEgASgLMhAudG9sbGdhdGUudjEuS2V5EhMKBnNlY3JldBgCIAEoCUIDgAEBIqABChBVcGRhdGVLZXlSZXF1ZXN0EiUKA2tleRgBIAEoCzIQLnRvbGxnYXRlLnYxLktleUIGukgDyAEBEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxI0Cg1hY3Rvcl91c2VyX2lkGAMgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JCIyChFVcGRhdGVLZXlSZXNwb25zZRIdCgNrZXkYASABKAsyEC50b2xsZ2F0ZS52MS5LZXkiPQoNR2V0S2V5UmVxdWVzdBIsCgZrZXlfaWQYASABKAlCHLpIGXIXMhVeWyEjLSYoLStcLS1+XXsxLDY0fSQiLwoOR2V0S2V5UmVzcG9uc2USHQoDa2V5GAEgASgLMhAudG9sbGdhdGUudjEuS2V5IpMCCg9MaXN0S2V5c1JlcXVlc3QSLgoDYXBpGAEgASgJQiG6SB5yHDIaXihbYS16XVthLXowLTlfLV17MCw2M30pPyQSMwoMd29ya3NwYWNlX2lkGAIgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIuCgd1c2VyX2lkGAMgASgJQh26SBpyGDIWXlshIy0mKC0rXC0tfl17MCwxMjh9JBIwCgZzdGF0dXMYBCABKA4yFi50b2xsZ2F0ZS52MS5LZXlTdGF0dXNCCLpIBYIBAhABEhsKCXBhZ2Vfc2l6ZRgFIAEoDUIIukgFKgMY9AMSHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMogAgiSwoQTGlzdEtleXNSZXNwb25zZRIeCgRrZXlzGAEgAygLMhAudG9sbGdhdGUudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTKcBgoUQXV0aG9yaXphdGlvblNlcnZpY2USQAoFQ2hlY2sSGS50b2xsZ2F0ZS52MS5DaGVja1JlcXVlc3QaGi50b2xsZ2F0ZS52MS5DaGVja1Jlc3BvbnNlIgASTwoKQmF0Y2hDaGVjaxIeLnRvbGxnYXRlLnYxLkJhdGNoQ2hlY2tSZXF1ZXN0Gh8udG9sbGdhdGUudjEuQmF0Y2hDaGVja1Jlc3BvbnNlIgASWAoNQ29uc3VtZVBvaW50cxIhLnRvbGxnYXRlLnYxLkNvbnN1bWVQb2ludHNSZXF1ZXN0GiIudG9sbGdhdGUudjEuQ29uc3VtZVBvaW50c1Jlc3BvbnNlIgASTAoJQ3JlYXRlS2V5Eh0udG9sbGdhdGUudjEuQ3JlYXRlS2V5UmVxdWVzdBoeLnRvbGxnYXRlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgASTAoJUmV2b2tlS2V5Eh0udG9sbGdhdGUudjEuUmV2b2tlS2V5UmVxdWVzdBoeLnRvbGxnYXRlLnYxLlJldm9rZUtleVJlc3BvbnNlIgASTwoKUmV2b2tlS2V5cxIeLnRvbGxnYXRlLnYxLlJldm9rZUtleXNSZXF1ZXN0Gh8udG9sbGdhdGUudjEuUmV2b2tlS2V5c1Jlc3BvbnNlIgASTAoJUm90YXRlS2V5Eh0udG9sbGdhdGUudjEuUm90YXRlS2V5UmVxdWVzdBoeLnRvbGxnYXRlLnYxLlJvdGF0ZUtleVJlc3BvbnNlIgASTAoJVXBkYXRlS2V5Eh0udG9sbGdhdGUudjEuVXBkYXRlS2V5UmVxdWVzdBoeLnRvbGxnYXRlLnYxLlVwZGF0ZUtleVJlc3BvbnNlIgASQwoGR2V0S2V5EhoudG9sbGdhdGUudjEuR2V0S2V5UmVxdWVzdBobLnRvbGxnYXRlLnYxLkdldEtleVJlc3BvbnNlIgASSQoITGlzdEtleXMSHC50b2xsZ2F0ZS52MS5MaXN0S2V5c1JlcXVlc3QaHS50b2xsZ2F0ZS52MS5MaXN0S2V5c1Jlc3BvbnNlIgBiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tollgate_v1_decision, file_tollgate_v1_key]);
 
 /**
  * @generated from message tollgate.v1.CheckRequest
@@ -576,6 +576,81 @@ export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE_
   messageDesc(file_tollgate_v1_authorization_service, 9);
 
 /**
+ * @generated from message tollgate.v1.RevokeKeysRequest
+ */
+export type RevokeKeysRequest = Message<"tollgate.v1.RevokeKeysRequest"> & {
+  /**
+   * The policy's name. Empty: the only one that is loaded, else INVALID_ARGUMENT.
+   *
+   * @generated from field: string api = 1;
+   */
+  api: string;
+
+  /**
+   * Keys that are bound to this workspace. Empty: to any, and those that are bound to none.
+   *
+   * @generated from field: string workspace_id = 2;
+   */
+  workspaceId: string;
+
+  /**
+   * Keys that this user created, whomever they act as. Empty: by anybody; INVALID_ARGUMENT without a
+   * workspace_id.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * As in RevokeKeyRequest, of each key.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * As in RevokeKeyRequest. PERMISSION_DENIED, and nothing is done, unless he may manage all of the keys: of a
+   * workspace_id those of all its members, or those of user_id where it is himself.
+   *
+   * @generated from field: string actor_user_id = 5;
+   */
+  actorUserId: string;
+};
+
+/**
+ * Describes the message tollgate.v1.RevokeKeysRequest.
+ * Use `create(RevokeKeysRequestSchema)` to create a new message.
+ */
+export const RevokeKeysRequestSchema: GenMessage<RevokeKeysRequest> = /*@__PURE__*/
+  messageDesc(file_tollgate_v1_authorization_service, 10);
+
+/**
+ * @generated from message tollgate.v1.RevokeKeysResponse
+ */
+export type RevokeKeysResponse = Message<"tollgate.v1.RevokeKeysResponse"> & {
+  /**
+   * Ids of all keys that this call has ended, at most 10,000. Those that were revoked before are not among them.
+   *
+   * @generated from field: repeated string key_ids = 1;
+   */
+  keyIds: string[];
+
+  /**
+   * There are more of them: call again.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message tollgate.v1.RevokeKeysResponse.
+ * Use `create(RevokeKeysResponseSchema)` to create a new message.
+ */
+export const RevokeKeysResponseSchema: GenMessage<RevokeKeysResponse> = /*@__PURE__*/
+  messageDesc(file_tollgate_v1_authorization_service, 11);
+
+/**
  * @generated from message tollgate.v1.RotateKeyRequest
  */
 export type RotateKeyRequest = Message<"tollgate.v1.RotateKeyRequest"> & {
@@ -613,7 +688,7 @@ export type RotateKeyRequest = Message<"tollgate.v1.RotateKeyRequest"> & {
  * Use `create(RotateKeyRequestSchema)` to create a new message.
  */
 export const RotateKeyRequestSchema: GenMessage<RotateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 10);
+  messageDesc(file_tollgate_v1_authorization_service, 12);
 
 /**
  * @generated from message tollgate.v1.RotateKeyResponse
@@ -637,7 +712,7 @@ export type RotateKeyResponse = Message<"tollgate.v1.RotateKeyResponse"> & {
  * Use `create(RotateKeyResponseSchema)` to create a new message.
  */
 export const RotateKeyResponseSchema: GenMessage<RotateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 11);
+  messageDesc(file_tollgate_v1_authorization_service, 13);
 
 /**
  * @generated from message tollgate.v1.UpdateKeyRequest
@@ -671,7 +746,7 @@ export type UpdateKeyRequest = Message<"tollgate.v1.UpdateKeyRequest"> & {
  * Use `create(UpdateKeyRequestSchema)` to create a new message.
  */
 export const UpdateKeyRequestSchema: GenMessage<UpdateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 12);
+  messageDesc(file_tollgate_v1_authorization_service, 14);
 
 /**
  * @generated from message tollgate.v1.UpdateKeyResponse
@@ -688,7 +763,7 @@ export type UpdateKeyResponse = Message<"tollgate.v1.UpdateKeyResponse"> & {
  * Use `create(UpdateKeyResponseSchema)` to create a new message.
  */
 export const UpdateKeyResponseSchema: GenMessage<UpdateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 13);
+  messageDesc(file_tollgate_v1_authorization_service, 15);
 
 /**
  * @generated from message tollgate.v1.GetKeyRequest
@@ -705,7 +780,7 @@ export type GetKeyRequest = Message<"tollgate.v1.GetKeyRequest"> & {
  * Use `create(GetKeyRequestSchema)` to create a new message.
  */
 export const GetKeyRequestSchema: GenMessage<GetKeyRequest> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 14);
+  messageDesc(file_tollgate_v1_authorization_service, 16);
 
 /**
  * @generated from message tollgate.v1.GetKeyResponse
@@ -722,7 +797,7 @@ export type GetKeyResponse = Message<"tollgate.v1.GetKeyResponse"> & {
  * Use `create(GetKeyResponseSchema)` to create a new message.
  */
 export const GetKeyResponseSchema: GenMessage<GetKeyResponse> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 15);
+  messageDesc(file_tollgate_v1_authorization_service, 17);
 
 /**
  * @generated from message tollgate.v1.ListKeysRequest
@@ -772,7 +847,7 @@ export type ListKeysRequest = Message<"tollgate.v1.ListKeysRequest"> & {
  * Use `create(ListKeysRequestSchema)` to create a new message.
  */
 export const ListKeysRequestSchema: GenMessage<ListKeysRequest> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 16);
+  messageDesc(file_tollgate_v1_authorization_service, 18);
 
 /**
  * @generated from message tollgate.v1.ListKeysResponse
@@ -796,7 +871,7 @@ export type ListKeysResponse = Message<"tollgate.v1.ListKeysResponse"> & {
  * Use `create(ListKeysResponseSchema)` to create a new message.
  */
 export const ListKeysResponseSchema: GenMessage<ListKeysResponse> = /*@__PURE__*/
-  messageDesc(file_tollgate_v1_authorization_service, 17);
+  messageDesc(file_tollgate_v1_authorization_service, 19);
 
 /**
  * Decides API requests, and manages the keys that they are made with.
@@ -872,7 +947,9 @@ export const AuthorizationService: GenService<{
     output: typeof CreateKeyResponseSchema;
   },
   /**
-   * Ends a key for good. When it answers, no Check that begins later on this replica is allowed by it.
+   * Ends a key for good. When it answers, no Check that begins later, on any replica, is allowed by it; so
+   * with all that UpdateKey and RotateKey take away. UNAVAILABLE (NOT_ACKNOWLEDGED): it is stored, and
+   * some replica may not know yet; repeat the call, which waits again.
    * Idempotent: a revoked key is answered as it is, with its first reason. Safe to repeat.
    *
    * @generated from rpc tollgate.v1.AuthorizationService.RevokeKey
@@ -881,6 +958,19 @@ export const AuthorizationService: GenService<{
     methodKind: "unary";
     input: typeof RevokeKeyRequestSchema;
     output: typeof RevokeKeyResponseSchema;
+  },
+  /**
+   * Ends many keys of an api for good: those that a user made, those of a workspace, or those that a user
+   * made in a workspace; active, disabled and expired ones. All that this call ends are ended at once, or none
+   * are; and, as with RevokeKey, on every replica when it answers. A key that is made while the call runs may
+   * live on: take the user's membership away first. Safe to repeat, and to be repeated while more is set.
+   *
+   * @generated from rpc tollgate.v1.AuthorizationService.RevokeKeys
+   */
+  revokeKeys: {
+    methodKind: "unary";
+    input: typeof RevokeKeysRequestSchema;
+    output: typeof RevokeKeysResponseSchema;
   },
   /**
    * Gives a key a new secret. The old one works until the overlap ends, so that clients can be moved

@@ -305,7 +305,7 @@ export const CallerService: GenService<{
     output: typeof ListCallerTokensResponseSchema;
   },
   /**
-   * Ends a caller token: at once on this replica, within 2 seconds on others. Idempotent.
+   * Ends a caller token: when it answers, no replica takes it any more. Idempotent.
    *
    * @generated from rpc tollgate.v1.CallerService.RevokeCallerToken
    */

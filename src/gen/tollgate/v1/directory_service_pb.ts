@@ -396,8 +396,8 @@ export const RemoveMemberResponseSchema: GenMessage<RemoveMemberResponse> = /*@_
 
 /**
  * What Tollgate must know of the host product to evaluate a key as its owner, live. The host product
- * writes here what changes in its own database; a decision that begins after a call has answered on
- * this replica sees it.
+ * writes here what changes in its own database; a decision that begins after a call has answered sees it
+ * on this replica, and what the call took away on all of them.
  *
  * Every call needs the caller grant "directory". Errors are as in AuthorizationService. Every call is
  * safe to repeat.

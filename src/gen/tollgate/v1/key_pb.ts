@@ -154,13 +154,16 @@ export type Key = Message<"tollgate.v1.Key"> & {
   lastUseTime?: Timestamp | undefined;
 
   /**
-   * While a rotation's overlap lasts: when the old secret ends, and when it was last used.
+   * While a rotation's overlap lasts: when the old secret ends.
    *
    * @generated from field: google.protobuf.Timestamp previous_secret_expire_time = 21;
    */
   previousSecretExpireTime?: Timestamp | undefined;
 
   /**
+   * While a rotation's overlap lasts: when the old secret was last used since the rotation, with the lateness of
+   * last_use_time. Unset: not since.
+   *
    * @generated from field: google.protobuf.Timestamp previous_secret_last_use_time = 22;
    */
   previousSecretLastUseTime?: Timestamp | undefined;

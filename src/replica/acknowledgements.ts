@@ -1,0 +1,132 @@
+import { TollgateError } from "../core/errors.ts";
+import type { ChangeFeed, Deadline, ReplicaReport, ReplicaRow } from "../core/ports.ts";
+import { LEASE_MARGIN } from "../core/replicas.ts";
+import { settledBy } from "../core/settled-by.ts";
+
+/** The rows are looked at after so many milliseconds, then after longer, up to the last. */
+const POLL_MS = [2, 4, 8, 16];
+
+/** For taking away the row of a replica that is gone. */
+const RETIRE_MS = 1000;
+
+/** How a wait for the other replicas ended. */
+export interface AcknowledgementWait {
+  readonly durationMs: number;
+  /** "lapsed": some did not answer, and their leases have ended. "failed": it is not known. */
+  readonly outcome: "acknowledged" | "lapsed" | "failed";
+}
+
+export interface AcknowledgementsOptions {
+  readonly feed: Pick<ChangeFeed, "replicas" | "retire">;
+  /** This replica, which need not write into its row what it can say here. */
+  readonly own: { readonly id: string; applied(): bigint; catchUp(to: bigint): void };
+  readonly onWaited?: (wait: AcknowledgementWait) => void;
+}
+
+/** Tells when what was changed is in force everywhere. */
+export interface Acknowledgements {
+  /**
+   * Settles once no replica uses anything older than what was committed before the call: each that has a row has
+   * applied it, or its lease has ended. Throws `unavailable` NOT_ACKNOWLEDGED at the deadline.
+   */
+  everywhere(deadline: Deadline): Promise<void>;
+}
+
+/**
+ * A replica uses its cache for as long as the lease in its row says, from before it sent the renewal. So who is not
+ * heard of for a little more than that, on this process's own clock and from after the commit, uses nothing any more;
+ * before it uses its cache again, its renewal tells it of the change. A replica whose row is not there yet begins after
+ * the change, and with an empty cache.
+ */
+export function createAcknowledgements(options: AcknowledgementsOptions): Acknowledgements {
+  const { feed, own, onWaited = () => {} } = options;
+  const next = nextOf(feed.replicas);
+  const report = (deadline: Deadline): Promise<ReplicaReport> =>
+    settledBy(next(deadline), { deadline, missed: notAcknowledged });
+
+  async function wait(deadline: Deadline): Promise<AcknowledgementWait["outcome"]> {
+    // What is to be waited for was committed before.
+    const startMs = performance.now();
+    const first = await report(deadline);
+    const firstMs = performance.now();
+    const behind = ({ replicas }: ReplicaReport): readonly ReplicaRow[] =>
+      replicas.filter(({ id, applied }) => (id === own.id ? own.applied() : applied) < first.highest);
+    if (own.applied() < first.highest) own.catchUp(first.highest);
+    const awaited = new Map(behind(first).map((row) => [row.id, row]));
+    // From then on nobody who is awaited uses anything from before the commit.
+    const lapseMs = startMs + LEASE_MARGIN * longestLease([...awaited.values()]);
+    for (let round = 0; awaited.size > 0; round++) {
+      const nowMs = performance.now();
+      if (nowMs >= lapseMs) {
+        void retire([...awaited.values()], firstMs);
+        return "lapsed";
+      }
+      if (nowMs >= deadline) throw notAcknowledged();
+      await passed(Math.min(POLL_MS[round] ?? (POLL_MS.at(-1) as number), lapseMs - nowMs));
+      const still = new Set(behind(await report(deadline)).map(({ id }) => id));
+      for (const id of awaited.keys()) if (!still.has(id)) awaited.delete(id);
+    }
+    return "acknowledged";
+  }
+
+  /** So that the next change need not wait for them. Not one who has renewed since. */
+  async function retire(rows: readonly ReplicaRow[], sinceMs: number): Promise<void> {
+    await passed(sinceMs + LEASE_MARGIN * longestLease(rows) - performance.now());
+    for (const row of rows) {
+      if (row.id === own.id) continue;
+      // Whoever changes something next does it, where this one could not.
+      await feed.retire(row, performance.now() + RETIRE_MS).catch(() => {});
+    }
+  }
+
+  return {
+    async everywhere(deadline) {
+      const startMs = performance.now();
+      let outcome: AcknowledgementWait["outcome"] = "failed";
+      try {
+        outcome = await wait(deadline);
+      } catch (error) {
+        throw error instanceof TollgateError && error.code === "internal" ? error : notAcknowledged(error);
+      } finally {
+        onWaited({ durationMs: performance.now() - startMs, outcome });
+      }
+    },
+  };
+}
+
+function longestLease(rows: readonly ReplicaRow[]): number {
+  return Math.max(0, ...rows.map(({ leaseMs }) => leaseMs));
+}
+
+/** Asks once for all who ask at the same time, each of whom gets an answer that was asked for after he came. */
+function nextOf<T>(ask: (deadline: Deadline) => Promise<T>): (deadline: Deadline) => Promise<T> {
+  let underWay: Promise<unknown> = Promise.resolve();
+  let next: Promise<T> | undefined;
+  let latest = 0;
+
+  async function askNext(): Promise<T> {
+    await underWay;
+    const answer = ask(latest);
+    next = undefined;
+    underWay = answer.catch(() => {});
+    return answer;
+  }
+
+  return (deadline) => {
+    latest = next === undefined ? deadline : Math.max(latest, deadline);
+    next ??= askNext();
+    return next;
+  };
+}
+
+function passed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, Math.ceil(ms))));
+}
+
+function notAcknowledged(cause?: unknown): TollgateError {
+  return new TollgateError(
+    "unavailable",
+    "It is stored, but other replicas have not said yet that they know of it; repeat the call to wait for them.",
+    { reason: "NOT_ACKNOWLEDGED", cause },
+  );
+}

@@ -1,0 +1,61 @@
+// npm run test:revocation [-- --seed 1 --changes 2000 --faults off,on]: three replicas are asked while rights are taken
+// away, without and with faults, and no Check that began after a change had answered may be allowed by what it
+// took. Prints how long the changes took. Exits 1 where a rule was broken.
+import { parseArgs } from "node:util";
+import { changeKinds } from "./history.ts";
+import { type RevocationRun, revocationRun } from "./revocation-run.ts";
+
+/** Violations that are printed. */
+const SHOWN = 20;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+    changes: { type: "string", default: "2000" },
+    faults: { type: "string", default: "off,on" },
+  },
+});
+
+for (const faults of values.faults.split(",")) {
+  const startMs = performance.now();
+  process.stdout.write(`\nfaults ${faults}, seed ${values.seed}\n`);
+  const run = await revocationRun({
+    seed: Number(values.seed),
+    changes: Number(values.changes),
+    clients: 8,
+    withFaults: faults === "on",
+  });
+  print(run, performance.now() - startMs);
+  if (run.violations.length > 0) process.exitCode = 1;
+}
+
+function print({ checks, bans, faults, violations }: RevocationRun, tookMs: number): void {
+  const reasons = new Map<string, number>();
+  for (const { allowed, reason } of checks) {
+    const name = allowed ? "allowed" : reason;
+    reasons.set(name, (reasons.get(name) ?? 0) + 1);
+  }
+  const lines = [
+    `checks   ${checks.length} in ${(tookMs / 1000).toFixed(1)} s`,
+    ...[...reasons]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, count]) => `  ${name.padEnd(24)} ${count}`),
+    `changes  ${bans.length}`,
+    ...changeKinds.map((kind) => {
+      const took = bans.filter((ban) => ban.kind === kind).map((ban) => ban.tookMs);
+      const again = bans.filter((ban) => ban.kind === kind && ban.attempts > 1).length;
+      return `  ${kind.padEnd(24)} ${String(took.length).padStart(4)}  ${spread(took)}  asked again ${again}`;
+    }),
+    ...Object.entries(faults).map(([kind, count]) => `fault    ${kind.padEnd(24)} ${count}`),
+    `violations ${violations.length}`,
+    ...violations.slice(0, SHOWN).map((violation) => `  ${JSON.stringify(violation)}`),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function spread(took: readonly number[]): string {
+  const sorted = [...took].sort((a, b) => a - b);
+  const at = (part: number): string =>
+    (sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)] ?? 0).toFixed(1).padStart(7);
+  return `p50 ${at(0.5)} ms  p99 ${at(0.99)} ms  max ${at(1)} ms`;
+}
