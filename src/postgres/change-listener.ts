@@ -1,5 +1,8 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import postgres from "postgres";
+import { storeUnavailable } from "../core/errors.ts";
+import { settledBy } from "../core/settled-by.ts";
 import { changesChannel } from "./write-change.ts";
 
 export interface ChangeListenerOptions {
@@ -65,14 +68,27 @@ export function listenToChanges(url: string, options: ChangeListenerOptions): Ch
       },
     } as postgres.Options<Record<string, never>>);
     const signal = AbortSignal.any([lost.signal, closing.signal]);
+    // One for the connection's life, which may be months: what each wait would add to the signal would stay there.
+    let giveUp = (): void => {};
+    signal.addEventListener("abort", () => giveUp(), { once: true });
+    const within = (work: Promise<unknown>): Promise<unknown> => {
+      const ended = new Promise<never>((_, reject) => {
+        giveUp = () => reject(new Error("the connection ended"));
+        if (signal.aborted) giveUp();
+      });
+      return settledBy(Promise.race([work, ended]), {
+        deadline: performance.now() + answerMs,
+        missed: () => storeUnavailable("postgres", new Error("nothing was heard in time")),
+      });
+    };
     try {
-      await within(client.unsafe(`listen ${changesChannel}; listen ${echoChannel}`), signal);
+      await within(client.unsafe(`listen ${changesChannel}; listen ${echoChannel}`));
       while (!signal.aborted) {
         const echo = new Promise<void>((resolve) => {
           onEcho = resolve;
         });
-        await within(client.unsafe(`notify ${echoChannel}`), signal);
-        await within(echo, signal);
+        await within(client.unsafe(`notify ${echoChannel}`));
+        await within(echo);
         if (!hears) {
           hears = true;
           onHearing();
@@ -83,14 +99,6 @@ export function listenToChanges(url: string, options: ChangeListenerOptions): Ch
     } finally {
       await client.end({ timeout: 0 });
     }
-  }
-
-  async function within(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-    const timeout = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
-    const ended = new Promise<never>((_, reject) => {
-      timeout.addEventListener("abort", () => reject(new Error("nothing was heard in time")), { once: true });
-    });
-    await Promise.race([work, ended]);
   }
 
   const listening = keepListening();
@@ -106,18 +114,10 @@ export function listenToChanges(url: string, options: ChangeListenerOptions): Ch
 }
 
 /** That long, or until the signal. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    const timer = setTimeout(resolve, ms);
-    timer.unref();
-    signal.addEventListener(
-      "abort",
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal, ref: false });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
