@@ -30,7 +30,7 @@ export function createChangeFeed(database: Database): ChangeFeed {
         rowsOf(
           connection,
           sql`with counter as materialized (
-            select number from change_counter for share
+            select number from change_counter where id = 1 for share
           ), renewed as (
             insert into replicas (id, applied, lease_ms, policies, version, renew_time)
             select
@@ -65,7 +65,7 @@ export function createChangeFeed(database: Database): ChangeFeed {
         connection.execute(sql`with lazily as materialized (select set_config('synchronous_commit', 'off', true))
           update replicas set applied = least(${applied.toString()}::bigint, counter.number)
           from lazily, change_counter as counter
-          where replicas.id = ${id} and applied < least(${applied.toString()}::bigint, counter.number)`),
+          where counter.id = 1 and replicas.id = ${id} and applied < least(${applied.toString()}::bigint, counter.number)`),
       );
     },
 
@@ -77,7 +77,7 @@ export function createChangeFeed(database: Database): ChangeFeed {
             replicas.lease_ms, replicas.policies::text as policies, replicas.version, replicas.xmin::text as renewal,
             extract(epoch from clock_timestamp() - replicas.start_time) * 1000 as started_ms_ago,
             extract(epoch from clock_timestamp() - replicas.renew_time) * 1000 as renewed_ms_ago
-          from change_counter as counter left join replicas on true order by replicas.id`,
+          from change_counter as counter left join replicas on true where counter.id = 1 order by replicas.id`,
         ),
       );
       const [first] = rows;

@@ -72,9 +72,9 @@ export function openConnection(url: string, options: ConnectionOptions): Postgre
   /** What drizzle is given: refuses once closed. */
   const guarded = {
     options: client.options,
-    unsafe(query: string, parameters: never[], queryOptions: { prepare: boolean }) {
+    unsafe(query: string, parameters: never[]) {
       if (closed) throw connectionClosed();
-      return client.unsafe(query, parameters, queryOptions);
+      return client.unsafe(query, parameters, planned);
     },
   };
   const connection = drizzle(guarded as unknown as postgres.Sql);
@@ -116,6 +116,9 @@ export function openConnection(url: string, options: ConnectionOptions): Postgre
     },
   };
 }
+
+/** Parsed and planned once a connection, also what takes no parameters. The driver's types do not know of `simple`. */
+const planned = { prepare: true, simple: false };
 
 /** A process that stalls inside of a transaction, such as a suspended one, holds its locks no longer than this. */
 const idleInTransactionMs = 5000;

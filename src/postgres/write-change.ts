@@ -1,9 +1,9 @@
 import { sql } from "drizzle-orm";
 import type { Change } from "../core/ports.ts";
 import type { AuditEntry } from "../core/records.ts";
-import { writeAudit } from "./audit-log.ts";
 import { type Connection, rowsOf } from "./database.ts";
 import { durable } from "./durable.ts";
+import { auditLog } from "./schema.ts";
 
 /** The channel on which the number of each change is told. It only wakes up: what changed is in a table. */
 export const changesChannel = "tollgate_changes";
@@ -18,11 +18,14 @@ export async function writeChange(
   audit: AuditEntry,
   parts: readonly [Change, ...Change[]],
 ): Promise<bigint> {
-  await writeAudit(transaction, audit);
+  const { callerId, actorUserId, action, detail } = audit;
   const [row] = await rowsOf(
     transaction,
     sql`with counter as (
-      update change_counter set number = number + 1 returning number
+      update change_counter set number = number + 1 where id = 1 returning number
+    ), audited as (
+      insert into ${auditLog} (caller_id, actor_user_id, action, detail)
+      values (${callerId}, ${actorUserId}, ${action}, ${JSON.stringify(detail)}::jsonb)
     ), written as (
       insert into changes (number, part, change)
       select counter.number, part.position, part.change
