@@ -113,7 +113,7 @@ async function openApp(
   let postgresAnswers = true;
   const isServing = (): boolean => {
     postgresAnswers ||= rights.isLive();
-    return postgresAnswers;
+    return postgresAnswers || rights.isLive(Number.POSITIVE_INFINITY);
   };
   const replicaId = randomUUID();
   const rights = createCachedRights({
@@ -121,11 +121,13 @@ async function openApp(
     replicaId,
     version: packageVersion(),
     policies: () => Object.fromEntries([...policies.policies].map(([api, { digest }]) => [api, digest])),
+    graceMs: () => Math.max(0, ...[...policies.policies.values()].map(({ graceMs }) => graceMs)),
     onRenewFailed(error) {
       postgresAnswers = false;
       log.warn({ err: error }, "the lease could not be renewed");
     },
     onAccess: metrics.onCacheLookup,
+    limits: { bytes: config.cacheMegabytes * 1024 * 1024 },
   });
   await rights.start();
   log.info({ replica_id: replicaId }, "this replica has begun");

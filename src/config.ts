@@ -53,6 +53,8 @@ export interface Config {
   readonly pointsBudgetMs: number;
   readonly redisShards: number;
   readonly databaseConnections: number;
+  /** What cached keys, workspaces, members and caller tokens may take, by estimate. */
+  readonly cacheMegabytes: number;
   /** Gateways whose X-Forwarded-* are believed. */
   readonly trustedProxies: readonly AddressRange[];
   readonly rateLimitHeaders: (typeof rateLimitHeaders)[number];
@@ -237,6 +239,13 @@ export const settings = {
     description: "connections to Postgres at most, besides one for the replica's lease",
     fallback: "10",
   },
+  cacheMegabytes: {
+    variable: "TOLLGATE_CACHE_MEGABYTES",
+    flag: "cache-megabytes",
+    placeholder: "<number>",
+    description: "memory for cached keys, workspaces, members and caller tokens at most, by estimate",
+    fallback: "512",
+  },
   trustedProxies: {
     variable: "TOLLGATE_TRUSTED_PROXIES",
     flag: "trusted-proxies",
@@ -294,6 +303,7 @@ export function readConfig(env: Environment, flags: Flags): Config {
     pointsBudgetMs: need(settings.pointsBudgetMs, parseDuration(1, 10_000)),
     redisShards: need(settings.redisShards, parseInteger(1, 16_384)),
     databaseConnections: need(settings.databaseConnections, parseInteger(1, 1000)),
+    cacheMegabytes: need(settings.cacheMegabytes, parseInteger(1, 1_000_000)),
     trustedProxies: need(settings.trustedProxies, parseAddressRanges),
     rateLimitHeaders: need(settings.rateLimitHeaders, parseWord(rateLimitHeaders)),
   };

@@ -47,6 +47,7 @@ test("without any setting the service is embedded, on loopback, with the documen
     pointsBudgetMs: 25,
     redisShards: 64,
     databaseConnections: 10,
+    cacheMegabytes: 512,
     trustedProxies: [
       { first: 0xffff_7f00_0000n, prefixLength: 104 },
       { first: 1n, prefixLength: 128 },

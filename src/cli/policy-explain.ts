@@ -49,6 +49,7 @@ function printPolicy(terminal: Terminal, it: PolicySummary): void {
       ["tag", it.tag],
       ["on outage", it.onOutage],
       ["on error", it.onError],
+      ["grace", it.grace],
       ["plans", it.plans.join(" < ")],
       ["requires", gateText(it)],
     ]),

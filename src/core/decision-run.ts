@@ -24,7 +24,16 @@ import { isIdentifier } from "./identifier.ts";
 import { has } from "./permission-set.ts";
 import type { KeyType, Permission, Policy, RouteMatch } from "./policy.ts";
 import type { PolicySet } from "./policy-set.ts";
-import type { BucketStore, Charge, Deadline, KeyUse, RightsSource, TakeAnswer } from "./ports.ts";
+import type {
+  BucketStore,
+  Charge,
+  Deadline,
+  Grace,
+  KeyUse,
+  RightsReads,
+  RightsSource,
+  TakeAnswer,
+} from "./ports.ts";
 import { queryParameter } from "./query-parameter.ts";
 import type { KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
 import { isScopeAvailable, missingOfGate, type Rights, rightsOf } from "./rights.ts";
@@ -66,11 +75,15 @@ export interface DecisionContext {
   readonly deadline: Deadline;
 }
 
+const STALE: readonly DegradedCause[] = ["stale_rights"];
+
 /** One decision, step by step in the order of docs/decision.md. The first step that refuses decides. */
 export class DecisionRun {
   readonly #dependencies: DecisionDependencies;
   readonly #context: DecisionContext;
   readonly #policy: Policy;
+  readonly #grace: Grace | undefined;
+  readonly #source: RightsReads;
   readonly #steps: Step[] = [];
   readonly #found: Found = {
     key: undefined,
@@ -92,6 +105,9 @@ export class DecisionRun {
     this.#dependencies = dependencies;
     this.#context = context;
     this.#policy = context.policy;
+    const { graceMs } = context.policy;
+    this.#grace = graceMs === 0 ? undefined : { ms: graceMs, isUsed: false };
+    this.#source = this.#grace === undefined ? dependencies.rights : dependencies.rights.within(this.#grace);
   }
 
   async check(input: CheckInput): Promise<Refusal> {
@@ -181,14 +197,15 @@ export class DecisionRun {
    * why its key may not be used any more. `workspaceId` is the one that the check found; empty: the request
    * acts in none, or the key is bound to it.
    */
-  async chargesOf(request: {
-    keyId: string;
-    workspaceId: string;
-    cost: number;
-  }): Promise<{ readonly refusal: Refusal; readonly charges: readonly Charge[] }> {
+  async chargesOf(request: { keyId: string; workspaceId: string; cost: number }): Promise<{
+    readonly refusal: Refusal;
+    readonly charges: readonly Charge[];
+    readonly degraded: readonly DegradedCause[];
+  }> {
     const { keyId, workspaceId, cost } = request;
     const refusal = (await this.#findKeyById(keyId)) ?? (await this.#enterFoundWorkspace(workspaceId));
-    return { refusal, charges: refusal === undefined ? this.#chargesFor(cost) : [] };
+    const charges = refusal === undefined ? this.#chargesFor(cost) : [];
+    return { refusal, charges, degraded: this.#staleness() };
   }
 
   #enterFoundWorkspace(workspaceId: string): Promise<Refusal> {
@@ -222,13 +239,18 @@ export class DecisionRun {
       limits,
       points: limits[tightestOf(this.#charges, this.#answer)],
       retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#charges, this.#answer),
-      degraded: degradedBy(this.#answer, { allowed }),
+      degraded: [...degradedBy(this.#answer, { allowed }), ...this.#staleness()],
       requiredScopes: isOfScopes(reason) ? this.#requiredScopes : [],
       isShadow,
       isOverruled: isShadow && refusal !== undefined,
       shadowReason: allowed ? reason : undefined,
       steps: this.#steps,
     };
+  }
+
+  /** Whether it was decided by rights from before, since the stores did not answer. */
+  #staleness(): readonly DegradedCause[] {
+    return this.#grace?.isUsed === true ? STALE : [];
   }
 
   // Steps 3 and 4 (credential, format) and 5 (key).
@@ -244,7 +266,7 @@ export class DecisionRun {
     if (malformed !== undefined) return this.#refuse("format", "KEY_MALFORMED", malformed);
     this.#pass("format", () => "The prefix and the checksum are right.");
     const digest = secretDigest(secret);
-    const found = this.#dependencies.rights.keyByDigest(digest, this.#context.deadline);
+    const found = this.#source.keyByDigest(digest, this.#context.deadline);
     const key = found instanceof Promise ? await found : found;
     if (key !== undefined && key.digest !== digest) this.#found.secret = "previous";
     return this.#useKey(key);
@@ -252,9 +274,7 @@ export class DecisionRun {
 
   async #findKeyById(keyId: string): Promise<Refusal> {
     const isPossible = isIdentifier(keyId);
-    return this.#useKey(
-      isPossible ? await this.#dependencies.rights.keyById(keyId, this.#context.deadline) : undefined,
-    );
+    return this.#useKey(isPossible ? await this.#source.keyById(keyId, this.#context.deadline) : undefined);
   }
 
   /** What is wrong with the secret's form; "elsewhere" when it is well-formed for another api only. */
@@ -376,14 +396,13 @@ export class DecisionRun {
   }
 
   async #useWorkspace(workspaceId: string, asUser: string | undefined): Promise<Refusal> {
-    const { rights } = this.#dependencies;
     const { deadline } = this.#context;
     const { directory } = this.#policy;
     const isPossible = isIdentifier(workspaceId);
-    const workspaceRead = isPossible ? rights.workspace(directory, workspaceId, deadline) : undefined;
+    const workspaceRead = isPossible ? this.#source.workspace(directory, workspaceId, deadline) : undefined;
     const workspace = workspaceRead instanceof Promise ? await workspaceRead : workspaceRead;
     if (workspace !== undefined && asUser !== undefined) {
-      const memberRead = rights.member(directory, workspaceId, asUser, deadline);
+      const memberRead = this.#source.member(directory, workspaceId, asUser, deadline);
       this.#found.member = memberRead instanceof Promise ? await memberRead : memberRead;
     }
     if (workspace === undefined || (asUser !== undefined && this.#found.member === undefined)) {

@@ -19,6 +19,8 @@ export interface Policy {
   readonly tag: "workspace" | "api";
   readonly onOutage: OnOutage;
   readonly onError: OnError;
+  /** How long rights known from before are used while Postgres does not answer, after the lease. 0: not at all. */
+  readonly graceMs: number;
   /** Lowest first. */
   readonly plans: readonly string[];
   /** For creating and for using keys. */

@@ -313,11 +313,19 @@ export interface ReplicaRow extends ReplicaState {
   readonly renewedMsAgo: number;
 }
 
+/** For whom rights from before will do while the stores do not answer. */
+export interface Grace {
+  /** For so many milliseconds longer than otherwise. */
+  readonly ms: number;
+  /** Set by the source that answered from before. */
+  isUsed: boolean;
+}
+
 /**
  * Where a decision reads rights from: a cache or the stores. What is at hand is returned as it is,
  * without a promise. undefined: there is none.
  */
-export interface RightsSource {
+export interface RightsReads {
   keyByDigest(digest: string, deadline: Deadline): MaybePromise<KeyRecord | undefined>;
   keyById(id: string, deadline: Deadline): MaybePromise<KeyRecord | undefined>;
   workspace(directory: string, id: string, deadline: Deadline): MaybePromise<WorkspaceRecord | undefined>;
@@ -328,6 +336,11 @@ export interface RightsSource {
     deadline: Deadline,
   ): MaybePromise<MemberRecord | undefined>;
   callerToken(digest: string, deadline: Deadline): MaybePromise<CallerTokenRecord | undefined>;
+}
+
+export interface RightsSource extends RightsReads {
+  /** The same for one decision, whose policy has a grace. */
+  within(grace: Grace): RightsReads;
 }
 
 export type PointsMode = "enforce" | "peek" | "record";

@@ -7,7 +7,7 @@ import {
   shadowReasonOf,
   tightestOf,
 } from "./charges.ts";
-import type { Decision } from "./decision.ts";
+import type { Decision, DegradedCause } from "./decision.ts";
 import { type DecisionDependencies, DecisionRun, degradedBy, type Refusal } from "./decision-run.ts";
 import { deadlineExceeded, invalidField, TollgateError } from "./errors.ts";
 import type { Policy } from "./policy.ts";
@@ -82,6 +82,8 @@ interface Part {
   /** Why it is refused before points are looked at. */
   readonly refusal: Refusal;
   readonly charges: readonly Charge[];
+  /** By what was known of its key from before. */
+  readonly degraded: readonly DegradedCause[];
 }
 
 export function createRateLimits(dependencies: RateLimitsDependencies): RateLimits {
@@ -96,7 +98,8 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
     if (entries.size < list.length) throw invalidField(`${field}.entries`, "each key may stand once");
     const keyId = keyOf(entries);
     if (keyId === undefined) {
-      return { refusal: undefined, charges: chargesForDescriptor(run.policy, { entries, cost }) };
+      const charges = chargesForDescriptor(run.policy, { entries, cost });
+      return { refusal: undefined, charges, degraded: [] };
     }
     return new DecisionRun(dependencies, {
       ...run,
@@ -162,7 +165,7 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
         limits,
         points: limits[tightestOf(charges, answer)],
         retryAfterMs: allowed ? 0 : retryAfterMsOf(charges, answer),
-        degraded: degradedBy(answer, { allowed }),
+        degraded: [...degradedBy(answer, { allowed }), ...new Set(parts.flatMap(({ degraded }) => degraded))],
         isShadow,
         isOverruled: isShadow && reason !== undefined,
         shadowReason: allowed ? (reason ?? watched) : undefined,

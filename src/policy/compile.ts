@@ -7,6 +7,7 @@ import { compileRights } from "./compile-rights.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import type { CompiledPolicy } from "./compiled-policy.ts";
 import { policyDigest } from "./digest.ts";
+import { parseDuration } from "./duration.ts";
 import type { Problem, Report } from "./problem.ts";
 import type { PolicySource } from "./schema.ts";
 import { suggestOrList } from "./suggest.ts";
@@ -35,6 +36,7 @@ export function compilePolicy(
     tag: source.tag,
     onOutage: source.on_outage,
     onError: source.on_error,
+    graceMs: compileGrace(source, report),
     plans,
     requires: compileGate(source.requires, { path: ["requires"], plans, report }),
     allowedCidrs: compileAddressRanges(source, report),
@@ -48,6 +50,15 @@ export function compilePolicy(
   };
   if (problems.length > 0) return { problems };
   return { policy: Object.freeze({ ...meaning, digest: policyDigest(meaning) }) };
+}
+
+/** Far shorter than changes and the rows of replicas are kept. */
+const MAX_GRACE_MS = 5 * 60_000;
+
+function compileGrace(source: PolicySource, report: Report): number {
+  const graceMs = parseDuration(source.grace);
+  if (graceMs > MAX_GRACE_MS) report(["grace"], "The longest grace is 5m.");
+  return graceMs;
 }
 
 function compilePlans(source: PolicySource, report: Report): readonly string[] {

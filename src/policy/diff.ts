@@ -10,6 +10,7 @@ import {
   scopeChanges,
 } from "./diff-rights.ts";
 import { routeChanges } from "./diff-routes.ts";
+import { formatDuration } from "./duration.ts";
 
 export interface PolicyDiff {
   /** Takes first, then changes, then gives. */
@@ -87,6 +88,13 @@ function settingChanges(before: CompiledPolicy, after: CompiledPolicy): PolicyCh
     ...text("tag", "tag"),
     ...text("onOutage", "on_outage"),
     ...text("onError", "on_error"),
+    ...settingChange("grace", {
+      name: "grace",
+      old: before.graceMs,
+      now: after.graceMs,
+      spell: formatDuration,
+      kind: (old, now) => (now > old ? "gives" : "takes"),
+    }),
     ...settingChange("plans", {
       name: "the order of plans",
       old: before.plans,

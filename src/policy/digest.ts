@@ -26,6 +26,7 @@ function meaningOf(policy: Omit<CompiledPolicy, "digest">): unknown {
     tag: policy.tag,
     onOutage: policy.onOutage,
     onError: policy.onError,
+    graceMs: policy.graceMs,
     plans: policy.plans,
     requires: policy.requires,
     allowedCidrs: [...policy.allowedCidrs].sort(),

@@ -19,6 +19,7 @@ export interface PolicySummary {
   readonly tag: string;
   readonly onOutage: string;
   readonly onError: string;
+  readonly grace: string;
   /** Lowest first. */
   readonly plans: readonly string[];
   readonly requiredPlan: string;
@@ -101,6 +102,7 @@ export function explainPolicy(policy: CompiledPolicy): PolicySummary {
     tag: policy.tag,
     onOutage: policy.onOutage,
     onError: policy.onError,
+    grace: formatDuration(policy.graceMs),
     plans: policy.plans,
     requiredPlan: policy.requires.plan,
     requiredFeature: policy.requires.feature,

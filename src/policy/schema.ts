@@ -253,6 +253,10 @@ export const policySchema = fields({
     oneOf(["deny", "gateway"]).default("deny"),
     "What a gateway does when no decision can be made, such as with the database gone: refuse with 503 (deny), or what it is itself configured to do on errors (gateway).",
   ),
+  grace: describe(
+    duration.default("0s"),
+    "How long keys and workspaces that a replica knows go on working while Postgres does not answer, after its lease of a second; marked degraded. A replica that dies holds up revocations for so long. At most 5m.",
+  ),
   plans: describe(listOf(name, { of: "plans", max: 64 }).default([]), "Names of plans, lowest first."),
   requires: describe(gate.default({}), "What a workspace must have for keys to be created and used there."),
   allowed_cidrs: describe(

@@ -1,5 +1,12 @@
 import { keyStatus } from "../core/keys.ts";
-import type { DirectoryStore, KeyStore, Page, PageRequest, RightsSource } from "../core/ports.ts";
+import type {
+  DirectoryStore,
+  KeyStore,
+  Page,
+  PageRequest,
+  RightsReads,
+  RightsSource,
+} from "../core/ports.ts";
 import type { KeyRecord, MemberRecord, WorkspaceRecord } from "../core/records.ts";
 
 /** The stores of one case: in memory, for one process, with no other writer. */
@@ -164,7 +171,7 @@ export function createTestStores(): TestStores {
     },
   };
 
-  const rights: RightsSource = {
+  const reads: RightsReads = {
     keyByDigest: byDigest,
     keyById: (id) => keys.get(id),
     workspace: (name, id) => workspaces.get(place(name, id)),
@@ -173,7 +180,7 @@ export function createTestStores(): TestStores {
     callerToken: () => undefined,
   };
 
-  return { keys: keyStore, directory, rights };
+  return { keys: keyStore, directory, rights: { ...reads, within: () => reads } };
 }
 
 /** Ids hold no line feed, so no two places are spelt alike. */

@@ -1,10 +1,12 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { TollgateError } from "../core/errors.ts";
 import type { ChangeFeed, Deadline, ReplicaReport, ReplicaRow } from "../core/ports.ts";
 import { LEASE_MARGIN } from "../core/replicas.ts";
 import { settledBy } from "../core/settled-by.ts";
 
-/** The rows are looked at after so many milliseconds, then after longer, up to the last. */
-const POLL_MS = [2, 4, 8, 16];
+/** The rows are looked at after so many milliseconds, then after longer. */
+const POLL_MS = [2, 4, 8];
+const LONGEST_POLL_MS = 16;
 
 /** For taking away the row of a replica that is gone. */
 const RETIRE_MS = 1000;
@@ -44,6 +46,9 @@ export function createAcknowledgements(options: AcknowledgementsOptions): Acknow
   const report = (deadline: Deadline): Promise<ReplicaReport> =>
     settledBy(next(deadline), { deadline, missed: notAcknowledged });
 
+  /** Rows that are to be taken away, unless they are renewed. */
+  const retiring = new Set<string>();
+
   async function wait(deadline: Deadline): Promise<AcknowledgementWait["outcome"]> {
     // What is to be waited for was committed before.
     const startMs = performance.now();
@@ -53,30 +58,42 @@ export function createAcknowledgements(options: AcknowledgementsOptions): Acknow
       replicas.filter(({ id, applied }) => (id === own.id ? own.applied() : applied) < first.highest);
     if (own.applied() < first.highest) own.catchUp(first.highest);
     const awaited = new Map(behind(first).map((row) => [row.id, row]));
-    // From then on nobody who is awaited uses anything from before the commit.
-    const lapseMs = startMs + LEASE_MARGIN * longestLease([...awaited.values()]);
-    for (let round = 0; awaited.size > 0; round++) {
-      const nowMs = performance.now();
-      if (nowMs >= lapseMs) {
-        void retire([...awaited.values()], firstMs);
-        return "lapsed";
+    // From then on the replica uses nothing from before the commit.
+    const lapseOf = ({ leaseMs }: ReplicaRow): number => startMs + LEASE_MARGIN * leaseMs;
+    let outcome: AcknowledgementWait["outcome"] = "acknowledged";
+    try {
+      for (let round = 0; awaited.size > 0; round++) {
+        const nextMs = Math.min(...[...awaited.values()].map(lapseOf));
+        const pollMs = POLL_MS[round] ?? LONGEST_POLL_MS;
+        await passed(Math.min(pollMs, nextMs - performance.now()));
+        const still = new Set(behind(await report(deadline)).map(({ id }) => id));
+        for (const id of awaited.keys()) if (!still.has(id)) awaited.delete(id);
+        const nowMs = performance.now();
+        for (const row of awaited.values()) {
+          if (nowMs < lapseOf(row)) continue;
+          outcome = "lapsed";
+          awaited.delete(row.id);
+          void retire(row, firstMs);
+        }
+        if (awaited.size > 0 && nowMs >= deadline) throw notAcknowledged();
       }
-      if (nowMs >= deadline) throw notAcknowledged();
-      await passed(Math.min(POLL_MS[round] ?? (POLL_MS.at(-1) as number), lapseMs - nowMs));
-      const still = new Set(behind(await report(deadline)).map(({ id }) => id));
-      for (const id of awaited.keys()) if (!still.has(id)) awaited.delete(id);
+    } finally {
+      for (const row of awaited.values()) void retire(row, firstMs);
     }
-    return "acknowledged";
+    return outcome;
   }
 
-  /** So that the next change need not wait for them. Not one who has renewed since. */
-  async function retire(rows: readonly ReplicaRow[], sinceMs: number): Promise<void> {
-    await passed(sinceMs + LEASE_MARGIN * longestLease(rows) - performance.now());
-    for (const row of rows) {
-      if (row.id === own.id) continue;
-      // Whoever changes something next does it, where this one could not.
-      await feed.retire(row, performance.now() + RETIRE_MS).catch(() => {});
-    }
+  /** Once its lease has ended, so that the next change need not wait for it. Not one who has renewed since. */
+  async function retire(row: ReplicaRow, sinceMs: number): Promise<void> {
+    const seen = `${row.id} ${row.renewal}`;
+    if (row.id === own.id || retiring.has(seen)) return;
+    retiring.add(seen);
+    const lapseMs = sinceMs + LEASE_MARGIN * row.leaseMs;
+    // A timer may be early by a part of a millisecond.
+    while (performance.now() < lapseMs) await passed(lapseMs - performance.now(), { ref: false });
+    retiring.delete(seen);
+    // Whoever changes something next does it, where this one could not.
+    await feed.retire(row, performance.now() + RETIRE_MS).catch(() => {});
   }
 
   return {
@@ -92,10 +109,6 @@ export function createAcknowledgements(options: AcknowledgementsOptions): Acknow
       }
     },
   };
-}
-
-function longestLease(rows: readonly ReplicaRow[]): number {
-  return Math.max(0, ...rows.map(({ leaseMs }) => leaseMs));
 }
 
 /** Asks once for all who ask at the same time, each of whom gets an answer that was asked for after he came. */
@@ -119,8 +132,8 @@ function nextOf<T>(ask: (deadline: Deadline) => Promise<T>): (deadline: Deadline
   };
 }
 
-function passed(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, Math.ceil(ms))));
+async function passed(ms: number, options: { ref: boolean } = { ref: true }): Promise<void> {
+  await delay(Math.max(0, Math.ceil(ms)), undefined, options);
 }
 
 function notAcknowledged(cause?: unknown): TollgateError {

@@ -3,8 +3,10 @@ import type {
   Change,
   ChangeFeed,
   DirectoryStore,
+  Grace,
   KeyStore,
   NumberedChange,
+  RightsReads,
   RightsSource,
 } from "../core/ports.ts";
 import type { CallerTokenRecord, KeyRecord, MemberRecord, WorkspaceRecord } from "../core/records.ts";
@@ -24,6 +26,8 @@ export interface CachedRightsOptions {
   readonly version?: string;
   /** Digest by api, of the policies now loaded. */
   readonly policies: () => Readonly<Record<string, string>>;
+  /** The longest of the policies now loaded; default none. */
+  readonly graceMs?: () => number;
   /** A renewal failed: until one succeeds, the lease runs out and every read goes to the stores. */
   readonly onRenewFailed: (error: unknown) => void;
   /** Called on every access: keep it cheap. */
@@ -36,12 +40,14 @@ export interface CachedRightsOptions {
   readonly clock?: Clock;
 }
 
-/** Records kept, and reads under way, at most. */
+/** Records kept, what they take, and reads under way, at most. */
 export interface CacheLimits {
   readonly keys: number;
   readonly workspaces: number;
   readonly members: number;
   readonly callerTokens: number;
+  /** Of all kinds together, by estimate. */
+  readonly bytes: number;
   /** Of each kind: ids known to be nobody's. */
   readonly missing: number;
   /** Of each kind: reads under way. */
@@ -53,8 +59,17 @@ const defaultLimits: CacheLimits = {
   workspaces: 50_000,
   members: 100_000,
   callerTokens: 1000,
+  bytes: 512 * 1024 * 1024,
   missing: 10_000,
   lookups: 1000,
+};
+
+/** Parts of the bytes. */
+const BYTES: Readonly<Record<CachedKind, number>> = {
+  key: 0.3,
+  workspace: 0.2,
+  member: 0.15,
+  caller_token: 0.05,
 };
 
 /** Further behind than this, beginning anew costs less than catching up. */
@@ -82,8 +97,8 @@ export interface CachedRights extends RightsSource {
   forgetWorkspace(directory: string, workspaceId: string): void;
   /** Drops a caller token of which only the id is known. */
   forgetCallerToken(id: string): void;
-  /** Whether what is cached may be used now. */
-  isLive(): boolean;
+  /** Whether what is cached may be used now, or within a grace. */
+  isLive(graceMs?: number): boolean;
   /** As of the last renewal, this one included; 1 before the first. */
   liveReplicas(): number;
 }
@@ -113,6 +128,7 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
       ...hooks,
       isLive: lease.isLive,
       entries,
+      bytes: Math.floor(limits.bytes * BYTES[kind]),
       missing: limits.missing,
       lookups: limits.lookups,
       lookupMs,
@@ -175,8 +191,16 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     // Later it would extend nothing.
     const deadline = performance.now() + leaseMs;
     const told = position ?? 0n;
+    const graceMs = options.graceMs?.() ?? 0;
+    lease.limitGrace(graceMs);
     const renewed = await feed.renew(
-      { id: replicaId, applied: told, leaseMs, policies: policies(), version: options.version ?? "" },
+      {
+        id: replicaId,
+        applied: told,
+        leaseMs: leaseMs + graceMs,
+        policies: policies(),
+        version: options.version ?? "",
+      },
       deadline,
     );
     liveReplicas = renewed.liveReplicas;
@@ -191,7 +215,7 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     timeline = renewed.timeline;
     apply(await changesUpTo(highest, deadline), highest);
     if (stopped) return;
-    lease.extend(sent);
+    lease.extend(sent, graceMs);
     // Somebody may wait for it.
     catchUp(highest);
   }
@@ -199,7 +223,8 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
   /** Also while a renewal does the same: dropping twice does no harm. */
   function apply(changes: readonly NumberedChange[] | "gap", upTo: bigint): void {
     if (stopped) return;
-    if (changes === "gap" || !lease.isLive()) for (const cache of caches) cache.clear();
+    if (changes === "gap" || !lease.isLive(Number.POSITIVE_INFINITY))
+      for (const cache of caches) cache.clear();
     else for (const { change } of changes) invalidate(change);
     if (position === undefined || upTo > position) position = upTo;
   }
@@ -260,13 +285,19 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     timer.unref();
   }
 
-  return {
-    keyByDigest: keysByDigest.get,
-    keyById: keysById.get,
-    workspace: (inDirectory, id, deadline) => workspaces.get(workspaceKey(inDirectory, id), deadline),
+  const reads = (grace?: Grace): RightsReads => ({
+    keyByDigest: (digest, deadline) => keysByDigest.get(digest, deadline, grace),
+    keyById: (id, deadline) => keysById.get(id, deadline, grace),
+    workspace: (inDirectory, id, deadline) => workspaces.get(workspaceKey(inDirectory, id), deadline, grace),
     member: (inDirectory, workspaceId, userId, deadline) =>
-      members.get(memberKey(inDirectory, workspaceId, userId), deadline),
-    callerToken: tokens.get,
+      members.get(memberKey(inDirectory, workspaceId, userId), deadline, grace),
+    // Of which api's policy a call is, is not known before it is known whose it is.
+    callerToken: (digest, deadline) => tokens.get(digest, deadline, longestGrace),
+  });
+
+  return {
+    ...reads(),
+    within: reads,
     start: keepRenewing,
     async stop(deadline) {
       stopped = true;
@@ -294,6 +325,9 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     liveReplicas: () => liveReplicas,
   };
 }
+
+/** As far as the lease states it. */
+const longestGrace: Grace = { ms: Number.POSITIVE_INFINITY, isUsed: false };
 
 /** Under which digests a key is cached: two at most, while a rotation's overlap lasts. */
 function createDigestIndex() {

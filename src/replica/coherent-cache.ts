@@ -1,13 +1,15 @@
 import { LRUCache } from "lru-cache";
 import { storeUnavailable, TollgateError } from "../core/errors.ts";
-import type { Deadline, MaybePromise } from "../core/ports.ts";
+import type { Deadline, Grace, MaybePromise } from "../core/ports.ts";
 import { settledBy } from "../core/settled-by.ts";
 
 export interface CoherentCacheOptions<V> {
-  /** Whether what is cached may be used now. */
-  readonly isLive: () => boolean;
+  /** Whether what is cached may be used now, or within a grace. */
+  readonly isLive: (graceMs?: number) => boolean;
   /** Records kept at most; the least recently used go first. */
   readonly entries: number;
+  /** What they take at most, by estimate. */
+  readonly bytes: number;
   /** Ids known to be nobody's, kept at most. */
   readonly missing: number;
   /**
@@ -27,7 +29,7 @@ export interface CoherentCacheOptions<V> {
 /** Records of one kind, as fresh as the invalidations that reach it and the lease that it is used under. */
 export interface CoherentCache<V> {
   /** At hand: returned as it is. Else read; by many at once, once. */
-  get(id: string, deadline: Deadline): MaybePromise<V | undefined>;
+  get(id: string, deadline: Deadline, grace?: Grace): MaybePromise<V | undefined>;
   /** A read that is under way still answers those who wait for it, and nobody else. */
   invalidate(id: string): void;
   /** Looks at every record: for what is rare. */
@@ -47,6 +49,8 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
   const { isLive, lookups, lookupMs, read, onAccess, onKept, onDropped } = options;
   const present = new LRUCache<string, V>({
     max: options.entries,
+    maxSize: options.bytes,
+    sizeCalculation: (record, id) => bytesOf(record) + bytesOf(id),
     ...(onDropped === undefined ? {} : { dispose: (record: V, id: string) => onDropped(id, record) }),
   });
   const missing = new LRUCache<string, true>({ max: options.missing });
@@ -89,7 +93,8 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
 
   function keep(id: string, record: V): void {
     present.set(id, record);
-    onKept?.(id, record);
+    // One that is larger than the cache is not.
+    if (present.peek(id) === record) onKept?.(id, record);
   }
 
   function invalidateReads(): void {
@@ -99,8 +104,14 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
 
   return {
     // Each waits by a deadline of its own: the read may go on.
-    get(id, deadline) {
+    get(id, deadline, grace) {
       if (!isLive()) {
+        const older = grace !== undefined && isLive(grace.ms) ? present.get(id) : undefined;
+        if (grace !== undefined && older !== undefined) {
+          grace.isUsed = true;
+          onAccess("hit");
+          return older;
+        }
         onAccess("miss");
         return settledBy(lookUp(id, deadline), { deadline, missed: missedDeadline });
       }
@@ -131,6 +142,15 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
       invalidateReads();
     },
   };
+}
+
+/** About what V8 takes: a record's size is bounded by what may stand in it, and this tells large from small. */
+function bytesOf(value: unknown): number {
+  if (typeof value === "string") return 24 + value.length;
+  if (typeof value !== "object" || value === null) return 8;
+  let bytes = 64;
+  for (const each of Object.values(value)) bytes += 8 + bytesOf(each);
+  return bytes;
 }
 
 function missedDeadline(): TollgateError {

@@ -216,6 +216,7 @@ describe("a key that was checked", () => {
         throw new Error("the stores were asked");
       };
       const rights = {
+        within: unasked,
         keyByDigest: unasked,
         keyById: unasked,
         workspace: unasked,

@@ -1,4 +1,7 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import {
   createJsonApi,
   createKey,
@@ -9,6 +12,7 @@ import {
 } from "../support/json-api.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
+import { inRepository } from "../support/repository.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 import { until } from "../support/until.ts";
@@ -103,4 +107,50 @@ it("without Postgres cached decisions end with the lease, writes fail, and both 
   await postgres.restart();
   await until(async () => (await check()).status === 200);
   await until(async () => (await fetch(`${server.url}/healthz`)).status === 200);
+}, 60_000);
+
+it("within a policy's grace decisions go on without Postgres, marked as stale, and what is not known fails", async () => {
+  const policies = mkdtempSync(join(tmpdir(), "tollgate-grace-"));
+  onTestFinished(() => rmSync(policies, { recursive: true }));
+  for (const name of ["retool.yaml", "retrac.yaml"]) {
+    const policy = readFileSync(inRepository("policies", name), "utf8");
+    writeFileSync(join(policies, name), `${policy}\ngrace: 5m\n`);
+  }
+  const graced = await startTollgate({
+    env: {
+      DATABASE_URL: postgres.url,
+      REDIS_URL: redis.url,
+      TOLLGATE_POINTS_BUDGET: PATIENT,
+      TOLLGATE_POLICIES: policies,
+    },
+  });
+  onTestFinished(async () => {
+    await graced.stop();
+  });
+  const ask = createJsonApi(graced.url, graced.adminToken);
+  await putWorld(ask, "w7");
+  const known = (await createKey(ask, { workspaceId: "w7" })).secret;
+  const unknown = (await createKey(ask, { workspaceId: "w7" })).secret;
+  const checkOf = (key: string): Promise<JsonAnswer> =>
+    ask("Check", { api: "retool", key, permission: "users.read", mode: "MODE_PEEK" });
+  // What is read while a change is on its way is not kept.
+  await until(async () => {
+    const { body } = await succeed(ask("ReplicaService/ListReplicas", {}));
+    return body.replicas.every(
+      (replica: { changesBehind?: string }) => Number(replica.changesBehind ?? 0) === 0,
+    );
+  });
+  expect((await succeed(checkOf(known))).body).toMatchObject({ allowed: true, degraded: [] });
+  await postgres.stop();
+  onTestFinished(() => postgres.restart());
+  await until(async () => (await succeed(checkOf(known))).body.degraded.length > 0);
+  expect((await succeed(checkOf(known))).body).toMatchObject({
+    allowed: true,
+    degraded: ["DEGRADED_CAUSE_STALE_RIGHTS"],
+  });
+  expect(await checkOf(unknown)).toMatchObject({ status: 503, body: { code: "unavailable" } });
+  expect((await fetch(`${graced.url}/healthz`)).status).toBe(200);
+  await postgres.restart();
+  await until(async () => (await succeed(checkOf(known))).body.degraded.length === 0);
+  await until(async () => (await checkOf(unknown)).status === 200);
 }, 60_000);

@@ -11,14 +11,14 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
     "an empty file",
     "",
     [
-      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, tag, on_outage, on_error, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
+      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, tag, on_outage, on_error, grace, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
     ],
   ],
   [
     "a list",
     "- api: shop\n",
     [
-      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, tag, on_outage, on_error, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
+      "1:1: The file: write a map with api, directory, hosts, base_path, https, enforcement, tag, on_outage, on_error, grace, plans, requires, allowed_cidrs, locations, write_implies_read, metadata_upstream, permissions, roles, key_types, scopes, presets, routes, limits.",
     ],
   ],
   [
@@ -68,7 +68,7 @@ const ROWS: readonly (readonly [what: string, text: string, problems: readonly s
     "an unknown field far from any",
     shopWith(["api: shop", "api: shop\nzzzzzz: 1"]),
     [
-      '2:1: There is no field "zzzzzz". There is api, directory, hosts, base_path, https, enforcement, tag, on_outage, on_error, plans, requires, allowed_cidrs, and 10 more.',
+      '2:1: There is no field "zzzzzz". There is api, directory, hosts, base_path, https, enforcement, tag, on_outage, on_error, grace, plans, requires, and 11 more.',
     ],
   ],
   [

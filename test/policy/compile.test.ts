@@ -16,6 +16,7 @@ describe("defaults", () => {
       tag: "workspace",
       onOutage: "local",
       onError: "deny",
+      graceMs: 0,
       requires: { plan: "", feature: "" },
       allowedCidrs: [],
       locationQuery: "",

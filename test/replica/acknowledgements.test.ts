@@ -12,6 +12,7 @@ import { rowsOf } from "../../src/postgres/database.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "../../src/postgres/pool.ts";
 import { createStores, type Stores } from "../../src/postgres/stores.ts";
+import { systemClock } from "../../src/replica/lease.ts";
 import { withAcknowledgements } from "../../src/replica/acknowledged-writes.ts";
 import {
   type Acknowledgements,
@@ -375,6 +376,55 @@ describe("a replica that is gone", () => {
 });
 
 describe("the waiting", () => {
+  test("is as long as a grace that the replica's row states", async () => {
+    let isCut = false;
+    const feed: ChangeFeed = {
+      ...stores.feed,
+      acknowledge: async () => {},
+      renew: (...args) =>
+        isCut ? Promise.reject(new Error("the database is gone")) : stores.feed.renew(...args),
+    };
+    const reader = createTestReplica(stores, { feed, clock: systemClock, leaseMs: 300, graceMs: () => 700 });
+    const key = keyRecord();
+    await stores.keys.create(key, { claim: undefined, audit, deadline: soon() });
+    const writer = await startWriter();
+    await reader.rights.renew();
+    isCut = true;
+    const { acknowledgements, waits } = waitingOf(writer);
+    await rename(key, writer.stores);
+    await acknowledgements.everywhere(soon());
+    // Up to here it may use what it knew; from here on not.
+    expect(reader.rights.isLive(Number.POSITIVE_INFINITY)).toBe(false);
+    expect(waits.map(({ outcome }) => outcome)).toEqual(["lapsed"]);
+  });
+
+  test("is for each replica's own lease: one that is dead does not hold it up for another's grace", async () => {
+    const writer = await startWriter();
+    const patientReader = createTestReplica(stores, { leaseMs: FOR_EVER_MS });
+    await patientReader.rights.renew();
+    await leaveDead(100);
+    const key = await createCached(writer);
+    const { acknowledgements, waits, reports } = waitingOf(writer);
+    await rename(key, writer.stores);
+    const call = acknowledgements.everywhere(soon());
+    await expect.poll(reports, patient).toBeGreaterThan(1);
+    await patientReader.rights.renew();
+    await patientReader.rights.renew();
+    await call;
+    expect(waits.map(({ outcome }) => outcome)).toEqual(["lapsed"]);
+  });
+
+  test("that met its deadline takes the row away later, so that a repeat does not wait for it", async () => {
+    const writer = await startWriter();
+    await createCached(writer);
+    const slow = await leaveDead(300);
+    const { acknowledgements } = waitingOf(writer);
+    await expect(acknowledgements.everywhere(performance.now() + 50)).rejects.toMatchObject({
+      reason: "NOT_ACKNOWLEDGED",
+    });
+    await expect.poll(rowIds, patient).not.toContain(slow.id);
+  });
+
   test("ends at the deadline, unavailable, and takes nobody's row away", async () => {
     const writer = await startWriter();
     await createCached(writer);

@@ -107,6 +107,25 @@ describe("under a lease", () => {
     expect(reads()).toBe(6);
   });
 
+  test("no more bytes of records are kept than the bound, and none that is larger", async () => {
+    // Three tenths are for keys by digest: of 100,000 bytes, two records of 10,000 and not three.
+    const { rights, reads } = createTestReplica(stores, { limits: { bytes: 100_000 } });
+    await rights.renew();
+    const ofBytes = (bytes: number) => create({ metadata: { note: "x".repeat(bytes) } });
+    const [large, other, third] = [await ofBytes(10_000), await ofBytes(10_000), await ofBytes(10_000)];
+    const read = async (key: KeyRecord) => {
+      const before = reads();
+      expect(await rights.keyByDigest(key.digest, soon())).toEqual(key);
+      return reads() - before;
+    };
+    expect([await read(large), await read(other), await read(large), await read(other)]).toEqual([
+      1, 1, 0, 0,
+    ]);
+    expect([await read(third), await read(other), await read(large)]).toEqual([1, 0, 1]);
+    const larger = await ofBytes(40_000);
+    expect([await read(larger), await read(larger), await read(large)]).toEqual([1, 1, 0]);
+  });
+
   test("what another replica changed is seen after the next renewal", async () => {
     const other = createTestReplica(stores);
     const { rights } = createTestReplica(stores);
@@ -682,4 +701,111 @@ describe("what is announced", () => {
         .toBe("changed");
     },
   );
+});
+
+describe("within a grace", () => {
+  const GRACE_MS = 30_000;
+
+  /** A replica that has read a key, and whose renewals reach the database until `cut`. */
+  async function startGraced() {
+    let isCut = false;
+    let graceMs = GRACE_MS;
+    const renew: ChangeFeed["renew"] = async (...args) => {
+      if (!isCut) return stores.feed.renew(...args);
+      throw new Error("the database is gone");
+    };
+    const replica = createTestReplica(stores, { feed: { ...stores.feed, renew }, graceMs: () => graceMs });
+    await replica.rights.renew();
+    const key = await create();
+    await replica.rights.renew();
+    await replica.rights.keyByDigest(key.digest, soon());
+    const ask = async (ms = GRACE_MS) => {
+      const grace = { ms, isUsed: false };
+      const readsBefore = replica.reads();
+      const found = await replica.rights.within(grace).keyByDigest(key.digest, soon());
+      return { name: found?.name, isUsed: grace.isUsed, reads: replica.reads() - readsBefore };
+    };
+    return {
+      ...replica,
+      key,
+      ask,
+      cut: () => {
+        isCut = true;
+      },
+      mend: () => {
+        isCut = false;
+      },
+      setGrace(ms: number) {
+        graceMs = ms;
+      },
+    };
+  }
+
+  test("what was known is used after the lease, marked, by those whose policy says so, and until it ends", async () => {
+    const { ask, clock, rights, key, reads } = await startGraced();
+    expect(await ask()).toEqual({ name: "name", isUsed: false, reads: 0 });
+    clock.pass(1000);
+    expect(rights.isLive()).toBe(false);
+    expect(await ask()).toEqual({ name: "name", isUsed: true, reads: 0 });
+    const before = reads();
+    await rights.keyByDigest(key.digest, soon());
+    expect(reads() - before).toBe(1);
+    clock.pass(4999);
+    expect(await ask(5000)).toEqual({ name: "name", isUsed: true, reads: 0 });
+    clock.pass(1);
+    expect(await ask(5000)).toEqual({ name: "name", isUsed: false, reads: 1 });
+    clock.pass(GRACE_MS - 5001);
+    expect(await ask()).toEqual({ name: "name", isUsed: true, reads: 0 });
+    clock.pass(1);
+    expect(await ask()).toEqual({ name: "name", isUsed: false, reads: 1 });
+    expect(await ask(Number.POSITIVE_INFINITY)).toEqual({ name: "name", isUsed: false, reads: 1 });
+  });
+
+  test("what is known to be nobody's, and what is not known, is read", async () => {
+    const { rights, clock, reads } = await startGraced();
+    const unknown = digest();
+    await rights.keyByDigest(unknown, soon());
+    clock.pass(1000);
+    const grace = { ms: GRACE_MS, isUsed: false };
+    const before = reads();
+    await rights.within(grace).keyByDigest(unknown, soon());
+    await rights.within(grace).keyByDigest(digest(), soon());
+    expect([reads() - before, grace.isUsed]).toEqual([2, false]);
+  });
+
+  test("a suspended machine ends it", async () => {
+    const { ask, clock } = await startGraced();
+    clock.pass(1000);
+    clock.suspend(10_000);
+    expect(await ask()).toEqual({ name: "name", isUsed: false, reads: 1 });
+  });
+
+  test("what was changed meanwhile is dropped before the lease counts again, and the rest is still there", async () => {
+    const { ask, clock, rights, key, cut, mend, reads } = await startGraced();
+    const other = await create();
+    await rights.renew();
+    await rights.keyByDigest(other.digest, soon());
+    cut();
+    clock.pass(20_000);
+    await rename(key.id, 1, "changed");
+    await expect(rights.renew()).rejects.toThrow("gone");
+    expect(await ask()).toEqual({ name: "name", isUsed: true, reads: 0 });
+    mend();
+    await rights.renew();
+    const before = reads();
+    expect(await settled(rights.keyByDigest(other.digest, soon()))).toEqual(other);
+    expect(reads() - before).toBe(0);
+    expect(await ask()).toEqual({ name: "changed", isUsed: false, reads: 1 });
+  });
+
+  test("a policy that takes it back ends it before others are told, though no answer comes", async () => {
+    const { ask, clock, rights, cut, setGrace } = await startGraced();
+    setGrace(2000);
+    cut();
+    await expect(rights.renew()).rejects.toThrow("gone");
+    clock.pass(2999);
+    expect(await ask()).toEqual({ name: "name", isUsed: true, reads: 0 });
+    clock.pass(1);
+    expect(await ask()).toEqual({ name: "name", isUsed: false, reads: 1 });
+  });
 });

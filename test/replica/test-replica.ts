@@ -60,6 +60,7 @@ export function createTestReplica(
     clock?: Clock;
     renewEveryMs?: number;
     leaseMs?: number;
+    graceMs?: () => number;
   } = {},
 ): TestReplica {
   let reads = 0;
@@ -91,6 +92,7 @@ export function createTestReplica(
     onRenewFailed: (error) => failures.push(error),
     clock: options.clock ?? clock,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
     ...(options.renewEveryMs === undefined ? {} : { renewEveryMs: options.renewEveryMs }),
   });

@@ -2,8 +2,11 @@
 // away, without and with faults, and no Check that began after a change had answered may be allowed by what it
 // took. Prints how long the changes took. Exits 1 where a rule was broken.
 import { parseArgs } from "node:util";
-import { changeKinds } from "./history.ts";
+import { type Ban, changeKinds } from "./history.ts";
 import { type RevocationRun, revocationRun } from "./revocation-run.ts";
+
+/** Processes that have just started compile their code meanwhile: judged like the rest, and timed apart. */
+const WARM_UP_MS = 5000;
 
 /** Violations that are printed. */
 const SHOWN = 20;
@@ -35,22 +38,35 @@ function print({ checks, bans, faults, violations }: RevocationRun, tookMs: numb
     const name = allowed ? "allowed" : reason;
     reasons.set(name, (reasons.get(name) ?? 0) + 1);
   }
+  const startMs = Math.min(...bans.map((ban) => ban.fromMs - ban.tookMs));
+  const isWarm = (ban: Ban): boolean => ban.fromMs - ban.tookMs >= startMs + WARM_UP_MS;
   const lines = [
     `checks   ${checks.length} in ${(tookMs / 1000).toFixed(1)} s`,
     ...[...reasons]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, count]) => `  ${name.padEnd(24)} ${count}`),
     `changes  ${bans.length}`,
-    ...changeKinds.map((kind) => {
-      const took = bans.filter((ban) => ban.kind === kind).map((ban) => ban.tookMs);
-      const again = bans.filter((ban) => ban.kind === kind && ban.attempts > 1).length;
-      return `  ${kind.padEnd(24)} ${String(took.length).padStart(4)}  ${spread(took)}  asked again ${again}`;
-    }),
+    timesOf(
+      `first ${WARM_UP_MS / 1000} s, all`,
+      bans.filter((ban) => !isWarm(ban)),
+    ),
+    ...changeKinds.map((kind) =>
+      timesOf(
+        kind,
+        bans.filter((ban) => ban.kind === kind && isWarm(ban)),
+      ),
+    ),
     ...Object.entries(faults).map(([kind, count]) => `fault    ${kind.padEnd(24)} ${count}`),
     `violations ${violations.length}`,
     ...violations.slice(0, SHOWN).map((violation) => `  ${JSON.stringify(violation)}`),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function timesOf(name: string, bans: readonly Ban[]): string {
+  const took = bans.map((ban) => ban.tookMs);
+  const again = bans.filter(({ attempts }) => attempts > 1).length;
+  return `  ${name.padEnd(24)} ${String(took.length).padStart(4)}  ${spread(took)}  asked again ${again}`;
 }
 
 function spread(took: readonly number[]): string {
