@@ -20,17 +20,21 @@ const FROZEN_MS = 5000;
 const SLOW_MS = 1500;
 const DROPPED_MS = 2000;
 
+/** Those by which a replica is dead to the others. */
+export const deathKinds = ["frozen replica", "killed replica"] as const satisfies readonly FaultKind[];
+
 /** Causes one fault after another, in turn and each of a replica at random, until `signal`; leaves all whole. */
 export async function causeFaults(options: {
+  kinds: readonly FaultKind[];
   replicas: readonly Replica[];
   postgres: PostgresServer;
   choices: Choices;
   signal: AbortSignal;
   onFault: (kind: FaultKind) => void;
 }): Promise<void> {
-  const { replicas, postgres, choices, signal, onFault } = options;
+  const { kinds, replicas, postgres, choices, signal, onFault } = options;
   for (let number = 0; !signal.aborted; number++) {
-    const kind = faultKinds[number % faultKinds.length] as FaultKind;
+    const kind = kinds[number % kinds.length] as FaultKind;
     onFault(kind);
     await cause(kind, { replica: choices.oneOf(replicas), postgres, choices, signal });
     await wait(choices.below(500), signal);

@@ -8,7 +8,7 @@ import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
 import { until } from "../support/until.ts";
-import { causeFaults, type FaultKind } from "./faults.ts";
+import { causeFaults, deathKinds, type FaultKind, faultKinds } from "./faults.ts";
 import {
   type Ban,
   type ChangeKind,
@@ -25,7 +25,8 @@ export interface RevocationRunOptions {
   /** That take something away; each is followed by one that gives it back. */
   readonly changes: number;
   readonly clients: number;
-  readonly withFaults: boolean;
+  /** "dead": of one replica, which nobody asks to change anything. "on": all kinds, of all replicas. */
+  readonly faults: "off" | "dead" | "on";
   /** On top of the replicas' environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -74,7 +75,7 @@ export async function revocationRun(options: RevocationRunOptions): Promise<Revo
     await runTollgate(["migrate"], { env: { ...env, DATABASE_URL: postgres.url } });
     for (let number = 1; number <= REPLICAS; number++) {
       replicas.push(
-        await startReplica({ number, databaseUrl: postgres.url, env, isProxied: options.withFaults }),
+        await startReplica({ number, databaseUrl: postgres.url, env, isProxied: options.faults === "on" }),
       );
     }
     const call = createJsonApi((replicas[0] as Replica).url, env.TOLLGATE_ADMIN_TOKEN);
@@ -88,17 +89,21 @@ export async function revocationRun(options: RevocationRunOptions): Promise<Revo
     }
     const watched = createWatched();
     const calm = new AbortController();
-    const storm = options.withFaults
-      ? causeFaults({
-          replicas,
-          postgres,
-          choices: createChoices(seed, -1),
-          signal: calm.signal,
-          onFault: (kind) => {
-            faults[kind] = (faults[kind] ?? 0) + 1;
-          },
-        })
-      : undefined;
+    const asked = options.faults === "dead" ? replicas.slice(1) : replicas;
+    const storm =
+      options.faults === "off"
+        ? undefined
+        : causeFaults({
+            ...(options.faults === "dead"
+              ? { kinds: deathKinds, replicas: replicas.slice(0, 1) }
+              : { kinds: faultKinds, replicas }),
+            postgres,
+            choices: createChoices(seed, -1),
+            signal: calm.signal,
+            onFault: (kind) => {
+              faults[kind] = (faults[kind] ?? 0) + 1;
+            },
+          });
     const clients = Array.from({ length: options.clients }, (_, number) =>
       runClient({
         choices: createChoices(seed, number),
@@ -116,7 +121,7 @@ export async function revocationRun(options: RevocationRunOptions): Promise<Revo
       runChanger({
         choices: createChoices(seed, 1000 + number),
         changes: Math.ceil(options.changes / CHANGERS),
-        replicas,
+        replicas: asked,
         subjects,
         watched,
         adminToken: env.TOLLGATE_ADMIN_TOKEN,
