@@ -5,13 +5,15 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { newSecret, secretDigest } from "../../src/core/secret.ts";
-import { Mode } from "../../src/gen/tollgate/v1/decision_pb.ts";
 import { startReplica } from "../revocation/servers.ts";
 import { createSubject, writePolicy } from "../revocation/subjects.ts";
+import { type ChildServer, startChildServer } from "../support/child-server.ts";
 import { createJsonApi } from "../support/json-api.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
+import { inRepository } from "../support/repository.ts";
 import { runTollgate } from "../support/run-tollgate.ts";
+import { checkOf } from "./check-of.ts";
 
 const { values } = parseArgs({
   options: {
@@ -26,8 +28,6 @@ const floodMs = Number(values["flood-seconds"]) * 1000;
 
 /** Keys in a BatchCheck. */
 const BATCH = 100;
-/** BatchChecks of unknown keys that are under way at once. */
-const FLOODERS = 4;
 /** A flood may make others wait so many times as long as when it is quiet. */
 const MOST_SLOWER = 3;
 /** Of memory, in bytes, beyond what a garbage collection has yet to find. */
@@ -90,8 +90,7 @@ async function measure(): Promise<void> {
   };
   await sql`select pg_stat_statements_reset()`;
   const quietBytes = residentBytes();
-  const flooding = new AbortController();
-  const flood = Array.from({ length: FLOODERS }, () => floodUntil(flooding.signal));
+  const flood = await startFlood();
   const startMs = performance.now();
   const flooded: Record<keyof typeof good, number[]> = { cached: [], uncached: [] };
   const rest = good.uncached.slice(1000);
@@ -103,9 +102,9 @@ async function measure(): Promise<void> {
     if (earlyBytes === 0 && performance.now() > startMs + floodMs / 4) earlyBytes = residentBytes();
   }
   const lateBytes = residentBytes();
-  flooding.abort();
   const seconds = (performance.now() - startMs) / 1000;
-  const unknown = (await Promise.all(flood)).reduce((sum, count) => sum + count, 0);
+  await flood.end("SIGTERM");
+  const unknown = /asked for (\d+)/.exec(flood.stdout())?.[1] ?? "?";
   say("unknown keys asked for", `${unknown} in ${seconds.toFixed(1)} s`);
   say("  queries for keys meanwhile", await keyQueries());
   say(
@@ -173,24 +172,14 @@ async function timed(secrets: readonly string[], count: number): Promise<number[
   return took;
 }
 
-async function floodUntil(signal: AbortSignal): Promise<number> {
-  let asked = 0;
-  while (!signal.aborted) {
-    const checks = Array.from({ length: BATCH }, () => checkOf(newSecret("revocation_")));
-    // Refused as a whole where too many look-ups are under way: that is the bound.
-    await server.client.batchCheck({ checks }, { headers }).catch(() => {});
-    asked += checks.length;
-  }
-  return asked;
-}
-
-function checkOf(key: string) {
-  return {
-    api: "revocation",
-    key,
-    target: { case: "permission" as const, value: "items.read" },
-    mode: Mode.PEEK,
-  };
+function startFlood(): Promise<ChildServer> {
+  return startChildServer({
+    name: "the flood",
+    command: process.execPath,
+    args: ["--import", "tsx", inRepository("test", "scale", "flood.process.ts")],
+    env: { PATH: process.env["PATH"] ?? "", FLOOD_URL: server.url, FLOOD_TOKEN: env.TOLLGATE_ADMIN_TOKEN },
+    ready: /^flooding$/,
+  });
 }
 
 async function keyQueries(): Promise<number> {
