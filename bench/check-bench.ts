@@ -1,8 +1,8 @@
-import { type BenchOptions, runBounds, warmUpBounds } from "./bench-options.ts";
+import { type BenchOptions, leadInBounds, runBounds, warmUpBounds } from "./bench-options.ts";
 import { startLoadProcess } from "./load/load-process.ts";
-import { type Measurement, measure, medianRun } from "./measure.ts";
-import { addedCpuGoalUs, addedCpuUs, reportTable } from "./report.ts";
-import { writeResultFile } from "./result-file.ts";
+import { faultsOf, type Measurement, measure } from "./measure.ts";
+import { type Row, reportTable } from "./report.ts";
+import { machineLine, writeResultFile } from "./result-file.ts";
 import { say } from "./say.ts";
 import { createStoreCounter } from "./store-counts.ts";
 import { subjects } from "./subjects.ts";
@@ -22,14 +22,14 @@ export async function runCheckBench(options: BenchOptions): Promise<boolean> {
     // In turn and not one after the other: a busy minute of the machine falls on all of them.
     for (let round = 1; round <= options.rounds; round++) {
       for (const entry of bench) {
-        const measurement = await measure(entry.subject, { ...entry, bounds: runBounds(options) });
-        entry.runs.push(measurement);
+        const run = await measureRound(entry, options);
         say(
-          `round ${round}, ${entry.subject.name}: ${measurement.cpuPerCallUs.toFixed(1)} µs, ${measurement.callsPerSecond.toFixed(0)} calls/s`,
+          `round ${round}, ${entry.subject.name}: ${run.saturated.cpuPerCallUs.toFixed(1)} µs, ${run.saturated.callsPerSecond.toFixed(0)} calls/s`,
         );
-        const faults = faultsOf(measurement);
+        const faults = Object.values(run).flatMap(faultsOf);
         for (const fault of faults) say(`  ${fault}`);
         if (faults.length > 0) isSound = false;
+        entry.rounds.push(run);
       }
     }
     await report(bench, options);
@@ -57,37 +57,37 @@ async function prepare(name: string) {
   const warm = await load.run(warmUpBounds);
   say(`warmed up ${subject.name} with ${warm.calls} calls: ${JSON.stringify(warm.statuses)}`);
   await counter.forget();
-  const runs: Measurement[] = [];
-  return { name, subject, load, counter, runs };
+  const rounds: Round[] = [];
+  return { name, subject, load, counter, rounds };
 }
 
-function faultsOf({ recordReads = 0, failures, calls, statuses }: Measurement): string[] {
-  return [
-    ...(recordReads > 0 ? [`${recordReads} look-ups in Postgres, though every key is cached`] : []),
-    ...(failures > 0 ? [`${failures} of ${calls} calls failed: ${JSON.stringify(statuses)}`] : []),
-  ];
+type Phase = "saturated" | "half" | "alone";
+type Round = Readonly<Record<Phase, Measurement>>;
+
+async function measureRound({ subject, load, counter }: Entry, options: BenchOptions): Promise<Round> {
+  // Idle for minutes while others were measured, it has dropped what it had compiled.
+  await load.run(leadInBounds);
+  const bounds = runBounds(options);
+  const saturated = await measure(subject, { load, counter, phase: bounds });
+  const callsPerSecond = saturated.callsPerSecond / 2;
+  const half = await measure(subject, { load, counter, phase: { ...bounds, callsPerSecond } });
+  const alone = await measure(subject, { load, counter, phase: { ...bounds, inFlight: 1 } });
+  return { saturated, half, alone };
 }
 
 async function report(bench: readonly Entry[], options: BenchOptions): Promise<void> {
-  const medians = bench.map((entry) => ({ name: entry.subject.name, run: medianRun(entry.runs) }));
-  const runOf = (name: string) => medians[bench.findIndex((entry) => entry.name === name)]?.run;
-  const hello = runOf("hello");
-  const tollgate = runOf("tollgate");
-  process.stdout.write(`\n${reportTable(medians, hello)}\n`);
-  const added = {
-    aboveConnectHelloUs: addedCpuUs(tollgate, hello),
-    aboveHttp2HelloUs: addedCpuUs(tollgate, runOf("http2-hello")),
-  };
-  if (added.aboveConnectHelloUs !== undefined) {
-    const floor = added.aboveHttp2HelloUs?.toFixed(1) ?? "(not measured)";
-    process.stdout.write(
-      `\nTollgate's CPU above the bare Connect hello: ${added.aboveConnectHelloUs.toFixed(1)} µs a call (the goal: at most ${addedCpuGoalUs}); above bare node:http2: ${floor} µs.\n`,
-    );
-  }
+  const rows: Row[] = bench.map(({ subject, rounds }) => ({
+    name: subject.name,
+    saturated: rounds.map(({ saturated }) => saturated),
+    half: rounds.map(({ half }) => half),
+    alone: rounds.map(({ alone }) => alone),
+  }));
+  const table = reportTable(rows, rows[bench.findIndex(({ name }) => name === "tollgate")]);
+  process.stdout.write(`\n${table}\n\n${machineLine()}\n`);
   const statements = Object.fromEntries(
     await Promise.all(bench.map(async (entry) => [entry.name, await entry.counter.statements()] as const)),
   );
-  const runs = Object.fromEntries(bench.map((entry) => [entry.name, entry.runs]));
-  const file = writeResultFile({ options, connections, inFlight, keyCount, added, runs, statements });
+  const runs = Object.fromEntries(bench.map((entry) => [entry.name, entry.rounds]));
+  const file = writeResultFile({ options, connections, inFlight, keyCount, table, runs, statements });
   say(`\nall runs, and every SQL statement during them: ${file}`);
 }

@@ -1,10 +1,11 @@
 import { cpuSeconds } from "./cpu-seconds.ts";
-import type { LoadBounds, LoadResult } from "./load/closed-loop.ts";
+import type { LoadPhase, LoadResult } from "./load/load-client.ts";
 import type { LoadProcess } from "./load/load-process.ts";
+import { residentBytes } from "./resident-bytes.ts";
 import type { StoreCounter, StoreCounts } from "./store-counts.ts";
 import type { Subject } from "./subject.ts";
 
-/** One run of one server. Times of CPU are of whole processes, from before the first call to after the last. */
+/** One phase of one server. Times of CPU are of whole processes, from before the first call to after the last. */
 export interface Measurement {
   readonly calls: number;
   /** Calls that did not answer OK, or not what was expected. */
@@ -15,6 +16,10 @@ export interface Measurement {
   readonly p99Ms: number;
   /** The server's, in microseconds. */
   readonly cpuPerCallUs: number;
+  /** The server's memory, afterwards. */
+  readonly residentBytes: number;
+  /** Of one core. Near 1 the load process is what was measured. */
+  readonly loadCpuShare: number;
   readonly redisCpuPerCallUs?: number;
   readonly redisCommandsPerCall?: number;
   /** All that Postgres was asked while the calls ran, by whom and for whatever. */
@@ -25,10 +30,10 @@ export interface Measurement {
 
 export async function measure(
   subject: Subject,
-  options: { load: LoadProcess; counter: StoreCounter | undefined; bounds: LoadBounds },
+  options: { load: LoadProcess; counter: StoreCounter | undefined; phase: LoadPhase },
 ): Promise<Measurement> {
   const before = await readCosts(subject, options.counter);
-  const result = await options.load.run(options.bounds);
+  const result = await options.load.run(options.phase);
   const after = await readCosts(subject, options.counter);
   const perCallUs = (seconds: number) => (seconds * 1e6) / result.calls;
   return {
@@ -39,6 +44,8 @@ export async function measure(
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     cpuPerCallUs: perCallUs(after.cpu - before.cpu),
+    residentBytes: await residentBytes(subject.pid),
+    loadCpuShare: result.cpuMs / result.elapsedMs,
     ...(subject.redis === undefined
       ? {}
       : { redisCpuPerCallUs: perCallUs(after.redisCpu - before.redisCpu) }),
@@ -54,6 +61,14 @@ export async function measure(
   };
 }
 
+/** What makes a measurement worthless, in words; none in a good one. */
+export function faultsOf({ recordReads = 0, failures, calls, statuses }: Measurement): string[] {
+  return [
+    ...(recordReads > 0 ? [`${recordReads} look-ups in Postgres, though every key is cached`] : []),
+    ...(failures > 0 ? [`${failures} of ${calls} calls failed: ${JSON.stringify(statuses)}`] : []),
+  ];
+}
+
 interface Costs extends Partial<StoreCounts> {
   readonly cpu: number;
   readonly redisCpu: number;
@@ -65,12 +80,4 @@ async function readCosts(subject: Subject, counter: StoreCounter | undefined): P
     redisCpu: subject.redis === undefined ? 0 : await cpuSeconds(subject.redis.pid),
     cpu: await cpuSeconds(subject.pid),
   };
-}
-
-/** Of several runs the one in the middle by CPU: one disturbed run says nothing. */
-export function medianRun(runs: readonly Measurement[]): Measurement {
-  const sorted = [...runs].sort((a, b) => a.cpuPerCallUs - b.cpuPerCallUs);
-  const middle = sorted[Math.floor((sorted.length - 1) / 2)];
-  if (middle === undefined) throw new Error("there was no run");
-  return middle;
 }

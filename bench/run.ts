@@ -1,7 +1,8 @@
-// npm run bench [-- --seconds 5 --rounds 3 --only tollgate,hello]: CPU and latency of a Check beside a bare
-// hello on the same transport and beside a naive server, each a process of its own.
+// npm run bench [-- --seconds 5 --rounds 3 --only tollgate,hello]: what a Check costs beside what
+// others ask of envoyproxy/ratelimit, OpenFGA and Cerbos, beside a naive server and beside bare hellos.
 // npm run bench -- --envoy: what Tollgate adds to a request through Envoy, beside envoyproxy/ratelimit.
 // npm run bench -- --points: what a limit costs in Redis, CPU and bytes, beside envoyproxy/ratelimit.
+// npm run bench -- --scaling: how the CPU of a Check grows with keys, routes and connections.
 // docs/performance.md says how to read them.
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
@@ -10,22 +11,21 @@ import { runEnvoyBench } from "./envoy/envoy-bench.ts";
 import { envoySubjects } from "./envoy/envoy-subjects.ts";
 import { runPointsBench } from "./points/points-bench.ts";
 import { pointsSubjects } from "./points/points-subjects.ts";
+import { runScalingBench } from "./scaling/scaling-bench.ts";
+import { scalings } from "./scaling/scalings.ts";
 import { subjects } from "./subjects.ts";
 
 const { values } = parseArgs({
   options: {
     envoy: { type: "boolean", default: false },
     points: { type: "boolean", default: false },
+    scaling: { type: "boolean", default: false },
     seconds: { type: "string", default: "5" },
     rounds: { type: "string", default: "3" },
     only: { type: "string" },
   },
 });
-const bench = values.points
-  ? { run: runPointsBench, subjects: pointsSubjects }
-  : values.envoy
-    ? { run: runEnvoyBench, subjects: envoySubjects }
-    : { run: runCheckBench, subjects };
+const bench = chosenBench();
 const names = Object.keys(bench.subjects);
 const options: BenchOptions = {
   seconds: positive("seconds", values.seconds),
@@ -34,6 +34,13 @@ const options: BenchOptions = {
 };
 const isSound = await bench.run(options);
 if (!isSound) process.exitCode = 1;
+
+function chosenBench() {
+  if (values.points) return { run: runPointsBench, subjects: pointsSubjects };
+  if (values.envoy) return { run: runEnvoyBench, subjects: envoySubjects };
+  if (values.scaling) return { run: runScalingBench, subjects: scalings };
+  return { run: runCheckBench, subjects };
+}
 
 function namesIn(list: string): string[] {
   const only = list.split(",").map((name) => name.trim());

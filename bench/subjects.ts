@@ -1,25 +1,29 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { newSecret } from "../src/core/secret.ts";
 import { HealthCheckRequestSchema } from "../src/gen/grpc/health/v1/health_pb.ts";
-import { CheckRequestSchema } from "../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { type ChildServer, startChildServer } from "../test/support/child-server.ts";
 import { startRedis } from "../test/support/redis.ts";
 import { inRepository, repositoryFolder } from "../test/support/repository.ts";
+import { checkMessages, checkPath } from "./check-messages.ts";
+import { newKeys } from "./keys.ts";
+import { peerSubjects } from "./peer-subjects.ts";
 import type { Subject } from "./subject.ts";
 import { keyCount, startTollgateWithKeys } from "./tollgate-with-keys.ts";
 
 /** CheckResponse.allowed is true; and of the hello, status is SERVING: both are field 1 with the value 1. */
 const fieldOneIsOne = "0801";
-const checkPath = "/tollgate.v1.AuthorizationService/Check";
+/** Costs a point. */
+const itemsRead = () => ({ case: "permission", value: "items.read" }) as const;
 /** As long as a caller token, so that the header costs the hello and the naive server what it costs Tollgate. */
 const unusedAuthorization = `Bearer ${newSecret("tgc_")}`;
 
-/** Every server that can be measured, by its name on the command line; the hello is what the others are set against. */
+/** Every server that can be measured, by its name on the command line. */
 export const subjects: Readonly<Record<string, () => Promise<Subject>>> = {
-  hello: () => startHello({ name: "bare Connect hello", script: "hello.ts" }),
-  "http2-hello": () => startHello({ name: "bare node:http2 hello", script: "http2-hello.ts" }),
-  naive: startNaive,
   tollgate: startTollgateSubject,
+  naive: startNaive,
+  hello: () => startHello({ name: "Connect on node:http2, hello", script: "hello.ts" }),
+  "http2-hello": () => startHello({ name: "node:http2, hello", script: "http2-hello.ts" }),
+  ...peerSubjects,
 };
 
 async function startHello(options: { name: string; script: string }): Promise<Subject> {
@@ -32,7 +36,7 @@ async function startHello(options: { name: string; script: string }): Promise<Su
       url: urlOf(server),
       path: "/grpc.health.v1.Health/Check",
       headers: { authorization: unusedAuthorization },
-      messages: [base64(message)],
+      messages: [Buffer.from(message).toString("base64")],
       expectedPrefix: fieldOneIsOne,
     },
     stop: () => server.end("SIGTERM"),
@@ -43,7 +47,6 @@ async function startNaive(): Promise<Subject> {
   const redis = await startRedis();
   const script = inRepository("bench", "peers", "naive", "server.ts");
   const server = await startScript("naive", script, { REDIS_URL: redis.url });
-  const secrets = Array.from({ length: keyCount }, () => newSecret("retrac_"));
   return {
     name: "naive: grpc-js, INCR + EXPIRE",
     pid: server.pid,
@@ -52,7 +55,7 @@ async function startNaive(): Promise<Subject> {
       url: urlOf(server),
       path: checkPath,
       headers: { authorization: unusedAuthorization },
-      messages: checkMessages(secrets),
+      messages: checkMessages(newKeys(keyCount), itemsRead),
       expectedPrefix: fieldOneIsOne,
     },
     async stop() {
@@ -73,7 +76,7 @@ async function startTollgateSubject(): Promise<Subject> {
       url: server.url,
       path: checkPath,
       headers: { authorization: `Bearer ${server.adminToken}` },
-      messages: checkMessages(keys.map(({ secret }) => secret)),
+      messages: checkMessages(keys, itemsRead),
       expectedPrefix: fieldOneIsOne,
     },
     stop,
@@ -93,20 +96,4 @@ function startScript(name: string, script: string, env: Record<string, string>):
 
 function urlOf(server: ChildServer): string {
   return server.readyLine.replace(/^ready /, "");
-}
-
-/** One request a key, for a permission that costs a point. */
-function checkMessages(secrets: readonly string[]): string[] {
-  return secrets.map((key) => {
-    const request = create(CheckRequestSchema, {
-      api: "retrac",
-      key,
-      target: { case: "permission", value: "items.read" },
-    });
-    return base64(toBinary(CheckRequestSchema, request));
-  });
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("base64");
 }

@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=32
+// Young objects get 32 MB before they are collected: a request makes many, and nearly all die with it.
 // Starts the program. In a checkout it first builds what is missing or older than the sources; an
 // installed package has no sources. Nothing of that goes to stdout.
 import { existsSync } from "node:fs";

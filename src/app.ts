@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { packageVersion } from "./cli/package-version.ts";
 import { quickStart, quickStartFiles } from "./cli/quick-start.ts";
 import type { Config } from "./config.ts";
-import { withoutPassword } from "./config-value.ts";
+import { type WireBounds, withoutPassword } from "./config-value.ts";
 import { createAuthorizer } from "./core/authorizer.ts";
 import { createCallerTokens, newCallerToken } from "./core/caller-tokens.ts";
 import type { Caller } from "./core/callers.ts";
@@ -20,10 +21,12 @@ import { createRateLimits } from "./core/rate-limits.ts";
 import type { Grant } from "./core/records.ts";
 import { createReplicas } from "./core/replicas.ts";
 import { openEmbedded } from "./embedded/pglite.ts";
+import { ConnectionError, ErrorCode, errorName } from "./http2/frames.ts";
 import { addressText, type ListenAddress } from "./http2/listen-address.ts";
-import { createListener } from "./http2/listener.ts";
+import { createListener, DEFAULT_BOUNDS, type ListenerBounds } from "./http2/listener.ts";
+import type { TlsIdentity } from "./http2/tls-acceptor.ts";
 import { createLog, type Log } from "./log.ts";
-import { createMetrics, createMetricsListener, type Metrics } from "./metrics.ts";
+import { createMetrics, createMetricsListener, type Metrics, type MetricsSample } from "./metrics.ts";
 import { createInProcessBuckets } from "./points/in-process-buckets.ts";
 import { type OutageEvent, withOutage } from "./points/outage.ts";
 import { loadPolicies } from "./policy/load.ts";
@@ -43,7 +46,9 @@ import { type CachedRights, createCachedRights } from "./replica/cached-rights.t
 import { withInvalidation } from "./replica/coherent-stores.ts";
 import { createKeyUses } from "./replica/key-uses.ts";
 import { createRequestHandler } from "./rpc/handler.ts";
+import type { BodyBounds } from "./rpc/request-bodies.ts";
 import { createLeakReportEndpoint, type LeakReportEndpoint } from "./rpc/leak-report-endpoint.ts";
+import type { WorkerPlace } from "./workers/messages.ts";
 
 type Redis = Awaited<ReturnType<typeof createRedis>>;
 
@@ -58,6 +63,11 @@ const MIGRATE_MS = 600_000;
 export interface App {
   /** As bound: a real port where the configuration says 0. */
   readonly address: ListenAddress;
+  /** Serves a connection that a supervisor accepted; nothing of it is read yet. */
+  accept(socket: Socket): void;
+  /** Whether Postgres answers, or did when it was asked last. */
+  isServing(): boolean;
+  sampleMetrics(): Promise<MetricsSample>;
   /** Loads the policies again: all, or none where one is bad. */
   reloadPolicies(): Promise<void>;
   /** Lets calls in flight end, within the grace time, writes what is batched, and closes everything. */
@@ -67,13 +77,18 @@ export interface App {
 /**
  * Starts everything, in the order in which the parts need each other. Throws TollgateError or Error
  * with one sentence for the operator; what was opened until then is closed. `print` gets what a person
- * at the terminal should read.
+ * at the terminal should read. With a `place` it is one of several workers, whose supervisor listens for
+ * calls and for those who ask for metrics.
  */
-export async function startApp(config: Config, print: (line: string) => void): Promise<App> {
-  const log = createLog({ level: config.logLevel });
+export async function startApp(
+  config: Config,
+  { print, place }: { print: (line: string) => void; place?: WorkerPlace },
+): Promise<App> {
+  const ownLog = createLog({ level: config.logLevel });
+  const log = place === undefined ? ownLog : ownLog.child({ worker: place.worker });
   const opened: Close[] = [];
   try {
-    return await openApp(config, { print, log, opened });
+    return await openApp(config, { print, place, log, opened });
   } catch (error) {
     await closeAll(opened, { log, deadline: performance.now() + CLOSE_MS });
     throw error;
@@ -85,7 +100,12 @@ type Close = (deadline: Deadline) => Promise<void> | void;
 
 async function openApp(
   config: Config,
-  { print, log, opened }: { print: (line: string) => void; log: Log; opened: Close[] },
+  {
+    print,
+    place,
+    log,
+    opened,
+  }: { print: (line: string) => void; place: WorkerPlace | undefined; log: Log; opened: Close[] },
 ): Promise<App> {
   const metrics = createMetrics();
   const nowMs = () => Date.now();
@@ -200,6 +220,7 @@ async function openApp(
     onUndecided: metrics.onUndecided,
   });
   const handler = createRequestHandler({
+    bodies: bodyBounds(config.wireBounds),
     gateways: { extAuthz, rateLimit },
     forwardAuth,
     leakReports: leakReportEndpoint(config, { keys: writes.keys, log, metrics }),
@@ -242,7 +263,7 @@ async function openApp(
   });
   opened.push(watch.close);
 
-  if (config.metricsListen !== undefined) {
+  if (place === undefined && config.metricsListen !== undefined) {
     const listener = createMetricsListener({ registry: metrics.registry, isServing });
     const bound = await listener.listen(config.metricsListen);
     opened.push(listener.close);
@@ -250,10 +271,21 @@ async function openApp(
   }
   const listener = createListener({
     onRequest: handler.handle,
-    onConnectionError: (error) => log.debug({ err: error }, "connection failed"),
+    onStream: handler.serveStream,
+    engine: config.http2,
+    tls: tlsIdentity(config),
+    bounds: { ...listenerBounds(config.wireBounds), maxAgeMs: config.connectionMaxAgeMs },
+    onReset: (code, by) => metrics.onStreamReset({ code: errorName(code), by }),
+    onConnectionError(error) {
+      if (error instanceof ConnectionError) metrics.onConnectionFault(errorName(error.code));
+      const isOurs = error instanceof ConnectionError && error.code === ErrorCode.INTERNAL_ERROR;
+      log[isOurs ? "error" : "debug"]({ err: error }, "connection failed");
+    },
   });
-  const address = await listener.listen(config.listen);
-  const url = address.kind === "tcp" ? `http://${addressText(address)}` : addressText(address);
+  if (listener.http2 !== undefined) metrics.watchHttp2(listener.http2);
+  const address = place?.address ?? (await listener.listen(config.listen));
+  const scheme = config.tlsCert === undefined ? "http" : "https";
+  const url = address.kind === "tcp" ? `${scheme}://${addressText(address)}` : addressText(address);
   const lines = [storesLine(config), `tollgate ready ${url}`];
   const files = quickStartFiles(config.dataDir);
   const example = demoExample(policies);
@@ -266,6 +298,9 @@ async function openApp(
 
   return {
     address,
+    accept: listener.accept,
+    isServing,
+    sampleMetrics: () => metrics.registry.getMetricsAsJSON(),
     reloadPolicies: watch.reload,
     async stop() {
       const graceEnd = performance.now() + config.graceMs;
@@ -576,4 +611,47 @@ function storesLine(config: Config): string {
   ];
   const advice = missing.length === 0 ? "" : `; for production set ${missing.join(" and ")}`;
   return `tollgate: ${keys}, ${points}${advice}`;
+}
+
+/** Those that are set, by the listener's names. */
+function listenerBounds(set: WireBounds): Partial<ListenerBounds> {
+  const { resets, controlFrames } = DEFAULT_BOUNDS;
+  const bounds: { readonly [Name in keyof ListenerBounds]?: ListenerBounds[Name] | undefined } = {
+    maxConnections: set.connections,
+    maxHandshakes: set.handshakes,
+    maxConcurrentStreams: set.streams,
+    maxHeaderListBytes: set["header-bytes"],
+    maxQueuedBytes: set["queued-bytes"],
+    maxQueuedBytesInAll: set["queued-bytes-in-all"],
+    resets: {
+      burst: set.resets ?? resets.burst,
+      perSecond: set["resets-per-second"] ?? resets.perSecond,
+    },
+    controlFrames: {
+      burst: set["control-frames"] ?? controlFrames.burst,
+      perSecond: set["control-frames-per-second"] ?? controlFrames.perSecond,
+    },
+    headerTimeoutMs: set["header-timeout"],
+    bodyTimeoutMs: set["body-timeout"],
+    requestTimeoutMs: set["body-timeout"],
+    idleTimeoutMs: set["idle-timeout"],
+  };
+  const given = Object.entries(bounds).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given);
+}
+
+/** What bodies may hold before they are whole. */
+function bodyBounds(set: WireBounds): Partial<BodyBounds> {
+  const timeoutMs = set["body-timeout"];
+  const maxUnfinishedBytes = set["unfinished-bytes"];
+  return {
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(maxUnfinishedBytes === undefined ? {} : { maxUnfinishedBytes }),
+  };
+}
+
+/** Undefined: in the clear. */
+function tlsIdentity({ tlsCert, tlsKey, tlsClientCa }: Config): TlsIdentity | undefined {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  return { cert: tlsCert, key: tlsKey, clientCa: tlsClientCa };
 }

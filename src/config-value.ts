@@ -184,6 +184,55 @@ export function parseDuration(leastMs: number, mostMs: number) {
   };
 }
 
+/** Bounds of the wire by name: the least and the most of each, in milliseconds where it is a time. */
+const wireBounds = {
+  connections: [1, 1_000_000],
+  handshakes: [1, 100_000],
+  streams: [1, 100_000],
+  "header-bytes": [1024, 1_000_000],
+  "queued-bytes": [65_536, 1_000_000_000],
+  "queued-bytes-in-all": [65_536, 100_000_000_000],
+  "unfinished-bytes": [65_536, 100_000_000_000],
+  resets: [1, 1_000_000],
+  "resets-per-second": [1, 1_000_000],
+  "control-frames": [100, 100_000_000],
+  "control-frames-per-second": [1, 100_000_000],
+  "header-timeout": [10, 3_600_000],
+  "body-timeout": [10, 3_600_000],
+  "idle-timeout": [10, 86_400_000],
+} as const satisfies Readonly<Record<string, readonly [least: number, most: number]>>;
+
+/** Those that were set. */
+export type WireBounds = Readonly<Partial<Record<keyof typeof wireBounds, number>>>;
+
+/** `streams=200,idle-timeout=1m`; empty: none. */
+export function parseWireBounds(value: string, source: string): WireBounds {
+  const pairs = value.split(",").filter((pair) => pair.trim() !== "");
+  return Object.fromEntries(pairs.map((pair) => wireBoundOf(pair.trim(), source)));
+}
+
+function wireBoundOf(pair: string, source: string): readonly [name: keyof WireBounds, value: number] {
+  const [, name = "", text = ""] = /^([a-z-]+)=(\w+)$/.exec(pair) ?? [];
+  if (!Object.hasOwn(wireBounds, name)) {
+    const names = Object.keys(wireBounds).join(", ");
+    throw new ConfigError(
+      `${source} is a list of name=value, of ${names}, and ${JSON.stringify(pair)} is none`,
+    );
+  }
+  const [least, most] = wireBounds[name as keyof typeof wireBounds];
+  const parse = name.endsWith("-timeout") ? parseDuration(least, most) : parseLargeInteger(least, most);
+  return [name as keyof WireBounds, parse(text, `${name} of ${source}`)];
+}
+
+function parseLargeInteger(least: number, most: number) {
+  return (value: string, source: string): number => {
+    const number = /^\d{1,12}$/.test(value) ? Number(value) : -1;
+    if (number < least || number > most)
+      throw wrong(source, value, `a whole number from ${least} to ${most}`);
+    return number;
+  };
+}
+
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

@@ -17,9 +17,11 @@ import {
   parseSwitch,
   parseTcp,
   parseUrl,
+  parseWireBounds,
   parseWord,
   readSecretFile,
   type TcpAddress,
+  type WireBounds,
 } from "./config-value.ts";
 import type { AddressRange } from "./core/address-range.ts";
 
@@ -58,10 +60,24 @@ export interface Config {
   /** Gateways whose X-Forwarded-* are believed. */
   readonly trustedProxies: readonly AddressRange[];
   readonly rateLimitHeaders: (typeof rateLimitHeaders)[number];
+  /** Of this server: PEM. There with its key, or not at all: in the clear. */
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
+  /** Of the authorities that sign clients' certificates: PEM. Undefined: clients show none. */
+  readonly tlsClientCa: string | undefined;
+  /** Whose HTTP/2 it speaks: our own engine, or Node's. */
+  readonly http2: (typeof engines)[number];
+  readonly connectionMaxAgeMs: number;
+  /** What clients may hold and do, where it is not as by default. */
+  readonly wireBounds: WireBounds;
+  /** Processes that serve; more than one have a supervisor. */
+  readonly workers: number;
 }
 
 /** What the clients of gateways are told of their points. */
 const rateLimitHeaders = ["draft-10", "legacy", "both", "off"] as const;
+
+const engines = ["tollgate", "node"] as const;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags by their long name, such as `metrics-listen`; undefined: not given. */
@@ -260,6 +276,57 @@ export const settings = {
     description: `what clients of gateways are told of their points: ${rateLimitHeaders.join(", ")}`,
     fallback: "draft-10",
   },
+  tlsCert: {
+    variable: "TOLLGATE_TLS_CERT_FILE",
+    flag: "tls-cert-file",
+    placeholder: "<file>",
+    description:
+      "PEM: the certificate to serve with, and those between it and its authority; not set: no TLS",
+    fallback: undefined,
+  },
+  tlsKey: {
+    variable: "TOLLGATE_TLS_KEY_FILE",
+    flag: "tls-key-file",
+    placeholder: "<file>",
+    description: "PEM: the key of that certificate",
+    fallback: undefined,
+  },
+  tlsClientCa: {
+    variable: "TOLLGATE_TLS_CLIENT_CA_FILE",
+    flag: "tls-client-ca-file",
+    placeholder: "<file>",
+    description: "PEM: authorities; clients must show a certificate that one of them signed",
+    fallback: undefined,
+  },
+  http2: {
+    variable: "TOLLGATE_HTTP2",
+    flag: "http2",
+    placeholder: "<engine>",
+    description: `whose HTTP/2 it speaks, Tollgate's own or Node's: ${engines.join(", ")}`,
+    fallback: "tollgate",
+  },
+  workers: {
+    variable: "TOLLGATE_WORKERS",
+    flag: "workers",
+    placeholder: "<number>",
+    description: "processes that serve, one a core; more than one need Postgres and Redis",
+    fallback: "1",
+  },
+  connectionMaxAgeMs: {
+    variable: "TOLLGATE_CONNECTION_MAX_AGE",
+    flag: "connection-max-age",
+    placeholder: "<duration>",
+    description:
+      "an HTTP/2 connection older than this, less up to a quarter, is told to go elsewhere: new replicas get load",
+    fallback: "30m",
+  },
+  wireBounds: {
+    variable: "TOLLGATE_WIRE_BOUNDS",
+    flag: "wire-bounds",
+    placeholder: "<list>",
+    description: "what clients may hold and do, as name=value with commas: see docs/wire.md",
+    fallback: undefined,
+  },
 } as const satisfies Record<keyof Config, Setting>;
 
 /** Read by the other commands, so that they are known to `unknownVariables`. */
@@ -283,6 +350,12 @@ export function readConfig(env: Environment, flags: Flags): Config {
     redisSentinelPassword: read(settings.redisSentinelPassword, asIs),
   };
   requireRedisParts(redisUrl ?? "", redisParts);
+  const tlsParts = {
+    tlsCert: read(settings.tlsCert, readCertificate),
+    tlsKey: read(settings.tlsKey, readPrivateKey),
+    tlsClientCa: read(settings.tlsClientCa, readCertificate),
+  };
+  requireTlsParts(tlsParts);
   return {
     listen: need(settings.listen, parseListen),
     metricsListen: need(settings.metricsListen, (value, source) =>
@@ -306,6 +379,11 @@ export function readConfig(env: Environment, flags: Flags): Config {
     cacheMegabytes: need(settings.cacheMegabytes, parseInteger(1, 1_000_000)),
     trustedProxies: need(settings.trustedProxies, parseAddressRanges),
     rateLimitHeaders: need(settings.rateLimitHeaders, parseWord(rateLimitHeaders)),
+    ...tlsParts,
+    http2: need(settings.http2, parseWord(engines)),
+    workers: need(settings.workers, parseInteger(1, 256)),
+    connectionMaxAgeMs: need(settings.connectionMaxAgeMs, parseDuration(1000, 30 * 86_400_000)),
+    wireBounds: read(settings.wireBounds, parseWireBounds) ?? {},
   };
 }
 
@@ -341,6 +419,37 @@ type RedisParts = Pick<
   "redisTlsCa" | "redisTlsCert" | "redisTlsKey" | "redisSentinelUser" | "redisSentinelPassword"
 >;
 
+function requireTlsParts({
+  tlsCert,
+  tlsKey,
+  tlsClientCa,
+}: Pick<Config, "tlsCert" | "tlsKey" | "tlsClientCa">): void {
+  requirePair([settings.tlsCert, tlsCert], [settings.tlsKey, tlsKey]);
+  if (tlsClientCa !== undefined && tlsCert === undefined) {
+    const { tlsClientCa: authorities, tlsCert: own } = settings;
+    throw new ConfigError(
+      `${authorities.variable} is set, and ${own.variable} is not: without TLS nobody shows a certificate`,
+    );
+  }
+}
+
+type ReadFile = readonly [setting: Setting, pem: string | undefined];
+
+/** A certificate and its key. */
+function requirePair([certSetting, cert]: ReadFile, [keySetting, key]: ReadFile): void {
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new ConfigError(
+      `${certSetting.variable} and ${keySetting.variable} belong together: set both, or neither`,
+    );
+  }
+  if (cert === undefined || key === undefined) return;
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    throw new ConfigError(
+      `${keySetting.variable}: the key is not that of the certificate in ${certSetting.variable}`,
+    );
+  }
+}
+
 /** What the URL has no use for is a mistake: who gives certificates believes that there is TLS. */
 function requireRedisParts(url: string, parts: RedisParts): void {
   for (const name of ["redisTlsCa", "redisTlsCert", "redisTlsKey"] as const) {
@@ -349,17 +458,7 @@ function requireRedisParts(url: string, parts: RedisParts): void {
       `${settings[name].variable} is set, and REDIS_URL does not ask for TLS: it must begin with rediss`,
     );
   }
-  if ((parts.redisTlsCert === undefined) !== (parts.redisTlsKey === undefined)) {
-    throw new ConfigError("REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together: set both, or neither");
-  }
-  if (parts.redisTlsCert !== undefined && parts.redisTlsKey !== undefined) {
-    const certificate = new X509Certificate(parts.redisTlsCert);
-    if (!certificate.checkPrivateKey(createPrivateKey(parts.redisTlsKey))) {
-      throw new ConfigError(
-        "REDIS_TLS_KEY_FILE: the key is not that of the certificate in REDIS_TLS_CERT_FILE",
-      );
-    }
-  }
+  requirePair([settings.redisTlsCert, parts.redisTlsCert], [settings.redisTlsKey, parts.redisTlsKey]);
   for (const name of ["redisSentinelUser", "redisSentinelPassword"] as const) {
     if (parts[name] === undefined || url.includes("+sentinel://")) continue;
     throw new ConfigError(
@@ -381,6 +480,20 @@ export function unknownVariables(env: Environment): string[] {
       const close = closest(name, known);
       return `${name} is not a setting${close === undefined ? "" : `; did you mean ${close}?`}`;
     });
+}
+
+/** Throws ConfigError where several processes are to serve, and cannot know what the others do. */
+export function requireSharedStores(config: Config): void {
+  if (config.workers === 1) return;
+  const { databaseUrl, redisUrl, workers } = settings;
+  const [missing, what] =
+    config.databaseUrl === undefined
+      ? [databaseUrl.variable, "keys are kept in the embedded store, which one process opens at a time"]
+      : [redisUrl.variable, "each process counts points by itself"];
+  if (config.databaseUrl !== undefined && config.redisUrl !== undefined) return;
+  throw new ConfigError(
+    `${workers.variable} is ${config.workers}, and without ${missing} ${what}: set ${missing}, or one worker`,
+  );
 }
 
 /** One line when others than this machine can reach the listener without TLS; undefined: they cannot. */

@@ -1,8 +1,12 @@
+import { fileURLToPath } from "node:url";
 import { type App, initAdminToken, migrateDatabase, startApp } from "./app.ts";
+import { exitStatus } from "./cli/exit.ts";
 import { runProgram } from "./cli/run-program.ts";
+import { serveUntilTold } from "./serve-until-told.ts";
+import { supervise } from "./workers/supervisor.ts";
 
-/** How long a start that is under way has to end when the process is told to stop. */
-const ABANDON_MS = 2000;
+/** How long what was forgotten may keep the process, once everything is closed. */
+const LINGER_MS = 2000;
 
 /**
  * Resolves at the first SIGTERM or SIGINT (Ctrl-C). Further ones change nothing: the stop is under way, and
@@ -16,27 +20,26 @@ function untilToldToStop(onReload: () => void): Promise<void> {
   });
 }
 
-function after(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
-}
+/** In dist: what each process of `--workers` runs. */
+const workerProgram = fileURLToPath(new URL("worker.js", import.meta.url));
 
-process.exitCode = await runProgram(process.argv.slice(2), {
+const args = process.argv.slice(2);
+process.exitCode = await runProgram(args, {
   async serve(config, terminal) {
+    if (config.workers > 1) {
+      return supervise(config, { terminal, workerProgram, asJson: args.includes("--json") });
+    }
     const running: { app?: App } = {};
     const toldToStop = untilToldToStop(() => void running.app?.reloadPolicies());
-    const start = async (): Promise<void> => {
-      running.app = await startApp(config, terminal.print);
-    };
-    const started = start();
-    const isReady = await Promise.race([started.then(() => true), toldToStop.then(() => false)]);
-    if (isReady) await toldToStop;
-    // Told before it was ready: what becomes of the start matters to nobody any more.
-    else await Promise.race([started.catch(() => {}), after(ABANDON_MS)]);
-    await running.app?.stop();
-    if (!isReady) process.exit(0);
+    const ended = await serveUntilTold(async () => {
+      running.app = await startApp(config, { print: terminal.print });
+      return running.app;
+    }, toldToStop);
+    if (ended === "was not ready") process.exit(exitStatus.ok);
+    return exitStatus.ok;
   },
   init: initAdminToken,
   migrate: migrateDatabase,
 });
 // By then everything is closed. A handle that was forgotten must not keep the process.
-setTimeout(() => process.exit(), ABANDON_MS).unref();
+setTimeout(() => process.exit(), LINGER_MS).unref();

@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Decision } from "./core/decision.ts";
@@ -27,6 +27,16 @@ export interface Metrics {
   onAcknowledgementWait(wait: { outcome: string; durationMs: number }): void;
   /** Whether changes are heard of as they are committed. */
   onChangeListener(state: "hears" | "deaf"): void;
+  /** An HTTP/2 stream was reset; `code` as RFC 9113 names it. */
+  onStreamReset(reset: { readonly code: string; readonly by: "client" | "server" }): void;
+  /** A connection was ended by a fault. */
+  onConnectionFault(code: string): void;
+  /** Reads what the HTTP/2 engine holds, at each scrape. */
+  watchHttp2(engine: {
+    readonly connections: () => number;
+    readonly streams: () => number;
+    readonly queuedBytes: () => number;
+  }): void;
   /** Something that a scanner took for a key; "true_positive": it was one. */
   onLeak(label: "true_positive" | "false_positive"): void;
   /** A batch of last-use times, written or not. */
@@ -154,6 +164,18 @@ export function createMetrics(): Metrics {
     help: "Last-use times written.",
     registers,
   });
+  const streamResets = new Counter({
+    name: "tollgate_http2_stream_resets_total",
+    help: "Streams that were reset, by RFC 9113's error code and by whom (client, server).",
+    labelNames: ["code", "by"] as const,
+    registers,
+  });
+  const connectionFaults = new Counter({
+    name: "tollgate_http2_connection_faults_total",
+    help: "HTTP/2 connections that were ended by a fault, by RFC 9113's error code.",
+    labelNames: ["code"] as const,
+    registers,
+  });
   const policyInfo = new Gauge({
     name: "tollgate_policy_info",
     help: "1 for the digest of each api's policy in force.",
@@ -229,6 +251,17 @@ export function createMetrics(): Metrics {
     onAcknowledgementWait({ outcome, durationMs }) {
       acknowledgementWaits.observe({ outcome }, durationMs / 1000);
     },
+    onStreamReset: ({ code, by }) => streamResets.inc({ code, by }),
+    onConnectionFault: (code) => connectionFaults.inc({ code }),
+    watchHttp2({ connections, streams, queuedBytes }) {
+      const gauge = (name: string, help: string, read: () => number): Gauge => {
+        const watched: Gauge = new Gauge({ name, help, registers, collect: () => watched.set(read()) });
+        return watched;
+      };
+      gauge("tollgate_http2_connections", "HTTP/2 connections that are open.", connections);
+      gauge("tollgate_http2_streams", "HTTP/2 streams that are open.", streams);
+      gauge("tollgate_http2_queued_bytes", "Bytes of answers that clients have not taken yet.", queuedBytes);
+    },
     onChangeListener(state) {
       listening.set(state === "hears" ? 1 : 0);
     },
@@ -260,6 +293,44 @@ export function createMetrics(): Metrics {
   };
 }
 
+/** Of a process, as it is told to the one that answers for several. */
+export type MetricsSample = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+
+/** What a supervisor of workers tells of itself. */
+export interface SupervisorMetrics {
+  readonly registry: Registry;
+  /** A worker is started in the place of one that ended. */
+  onRestart(worker: string): void;
+  /** Asked at each scrape: how many workers serve. */
+  observeServing(serving: () => number): void;
+}
+
+export function createSupervisorMetrics(): SupervisorMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const restarts = new Counter({
+    name: "tollgate_worker_restarts_total",
+    help: "Workers that were started in the place of one that ended, by its number.",
+    labelNames: ["worker"] as const,
+    registers,
+  });
+  return {
+    registry,
+    onRestart(worker) {
+      restarts.inc({ worker });
+    },
+    observeServing(serving) {
+      const gauge: Gauge = new Gauge({
+        name: "tollgate_workers_serving",
+        help: "Workers that serve now.",
+        registers,
+        collect: () => gauge.set(serving()),
+      });
+    },
+  };
+}
+
 /** Remembers what was made for each combination of labels. */
 function bindOnce<Bound>(bind: (...labels: string[]) => Bound): (...labels: string[]) => Bound {
   const bound = new Map<string, Bound>();
@@ -285,8 +356,8 @@ export interface MetricsListener {
 
 /** `GET /metrics` in Prometheus' text form, and `GET /healthz`: for those who watch, on a port of their own. */
 export function createMetricsListener(options: {
-  registry: Registry;
-  isServing: () => boolean;
+  registry: Pick<Registry, "metrics" | "contentType">;
+  isServing: () => boolean | Promise<boolean>;
 }): MetricsListener {
   let boundHost = "";
   const timeouts = { headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 60_000 };
@@ -301,9 +372,7 @@ export function createMetricsListener(options: {
       return;
     }
     if (path === "/healthz") {
-      const status = options.isServing() ? 200 : 503;
-      response.writeHead(status, { "content-type": "text/plain" });
-      response.end(status === 200 ? "serving\n" : "not serving\n");
+      void answerHealth(response, options.isServing);
       return;
     }
     if (path !== "/metrics") {
@@ -338,6 +407,15 @@ export function createMetricsListener(options: {
       });
     },
   };
+}
+
+async function answerHealth(
+  response: ServerResponse,
+  isServing: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const status = (await isServing()) ? 200 : 503;
+  response.writeHead(status, { "content-type": "text/plain" });
+  response.end(status === 200 ? "serving\n" : "not serving\n");
 }
 
 /**

@@ -48,6 +48,13 @@ test("without any setting the service is embedded, on loopback, with the documen
     redisShards: 64,
     databaseConnections: 10,
     cacheMegabytes: 512,
+    tlsCert: undefined,
+    tlsKey: undefined,
+    tlsClientCa: undefined,
+    http2: "tollgate",
+    connectionMaxAgeMs: 1_800_000,
+    wireBounds: {},
+    workers: 1,
     trustedProxies: [
       { first: 0xffff_7f00_0000n, prefixLength: 104 },
       { first: 1n, prefixLength: 128 },
@@ -365,7 +372,7 @@ function isWholeSecret(setting: Setting): boolean {
 
 test("docs/configuration.md has every variable, flag and default, and no others", () => {
   const page = readFileSync(inRepository("docs", "configuration.md"), "utf8");
-  const documented = new Set(page.match(/`(TOLLGATE_[A-Z_]+|DATABASE_\w+|REDIS_\w+|LOG_LEVEL)`/g));
+  const documented = new Set(page.match(/`(TOLLGATE_[A-Z0-9_]+|DATABASE_\w+|REDIS_\w+|LOG_LEVEL)`/g));
   const client = ["TOLLGATE_URL", "TOLLGATE_TOKEN", "TOLLGATE_TOKEN_FILE", "TOLLGATE_KEY"];
   const all = [...Object.values(settings).flatMap(variablesOf), ...client];
   expect([...documented].sort()).toEqual(all.map((name) => `\`${name}\``).sort());
@@ -377,3 +384,47 @@ test("docs/configuration.md has every variable, flag and default, and no others"
     );
   }
 });
+
+describe("TOLLGATE_WIRE_BOUNDS", () => {
+  const boundsOf = (value: string) => readConfig({ TOLLGATE_WIRE_BOUNDS: value }, {}).wireBounds;
+
+  test("is a list of names and values, of which times have a unit", () => {
+    expect(boundsOf("streams=200, idle-timeout=1m,queued-bytes-in-all=5000000000")).toEqual({
+      streams: 200,
+      "idle-timeout": 60_000,
+      "queued-bytes-in-all": 5_000_000_000,
+    });
+  });
+
+  test.each([
+    ["an unknown name", "steams=200", /list of name=value, of connections, .*"steams=200"/],
+    ["no value", "streams", /list of name=value/],
+    ["a number that is too small", "streams=0", /streams of TOLLGATE_WIRE_BOUNDS .*1 to 100000/],
+    ["a time without a unit", "idle-timeout=60", /idle-timeout of TOLLGATE_WIRE_BOUNDS .*duration/],
+    ["a name of every object's", "constructor=1", /list of name=value/],
+  ])("%s is told with what would be right", (_what, value, told) => {
+    expect(() => boundsOf(value)).toThrow(told);
+  });
+
+  test("docs/wire.md has every name, and no others", () => {
+    const page = readFileSync(inRepository("docs", "wire.md"), "utf8");
+    const [, table = ""] = page.split("## Bounds");
+    const documented = [...table.matchAll(/^\| (.*?) \|/gm)].flatMap(([, cell = ""]) =>
+      [...cell.matchAll(/`([a-z-]+)`/g)].map(([, name]) => name),
+    );
+    for (const name of documented) expect(() => boundsOf(`${name}=1000`)).not.toThrow(/list of name=value/);
+    const known = /of ((?:[a-z-]+(?:, )?)+), and/
+      .exec(messageOf(() => boundsOf("no-such=1")))?.[1]
+      ?.split(", ");
+    expect(new Set(documented)).toEqual(new Set(known));
+  });
+});
+
+function messageOf(act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error("nothing was thrown");
+}

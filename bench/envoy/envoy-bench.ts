@@ -1,5 +1,5 @@
 import { type BenchOptions, runBounds, warmUpBounds } from "../bench-options.ts";
-import type { LoadBounds } from "../load/closed-loop.ts";
+import type { LoadBounds } from "../load/load-client.ts";
 import { type LoadProcess, startLoadProcess } from "../load/load-process.ts";
 import { writeResultFile } from "../result-file.ts";
 import { say } from "../say.ts";

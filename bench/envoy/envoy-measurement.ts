@@ -1,5 +1,5 @@
 import { cpuSeconds } from "../cpu-seconds.ts";
-import type { LoadBounds } from "../load/closed-loop.ts";
+import type { LoadBounds } from "../load/load-client.ts";
 import type { LoadProcess } from "../load/load-process.ts";
 import type { EnvoySubject } from "./envoy-subject.ts";
 

@@ -1,4 +1,5 @@
 import { markdownTable } from "../markdown-table.ts";
+import { median } from "../median.ts";
 import type { EnvoyMeasurement } from "./envoy-measurement.ts";
 
 /** What was measured of one subject, all rounds. */
@@ -38,14 +39,6 @@ export function envoyRow({ name, busy, alone }: EnvoyRuns): EnvoyRow {
     redisCpuUs: hasService ? ofBusy((run) => run.redisCpuUs as number) : undefined,
     envoyCpuUs: ofBusy((run) => run.envoyCpuUs),
   };
-}
-
-/** The middle one, and of an even number the lower of the two. */
-export function median(values: readonly number[]): number {
-  const sorted = Float64Array.from(values).sort();
-  const middle = sorted[Math.floor((sorted.length - 1) / 2)];
-  if (middle === undefined) throw new Error("there was no run");
-  return middle;
 }
 
 const columns = [

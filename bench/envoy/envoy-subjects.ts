@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { newSecret } from "../../src/core/secret.ts";
 import { inRepository } from "../../test/support/repository.ts";
 import { type BenchKey, newKeys } from "../keys.ts";
+import { type RateLimitPeerOptions, startRateLimitPeer } from "../peers/ratelimit/ratelimit-peer.ts";
 import { createStoreCounter } from "../store-counts.ts";
 import { keyCount, startTollgateWithKeys } from "../tollgate-with-keys.ts";
 import { type HttpFilter, withoutAuthorization, withRateLimit } from "./envoy-config.ts";
 import { startEnvoy } from "./envoy-process.ts";
 import type { EnvoySubject } from "./envoy-subject.ts";
-import { startRateLimitPeer } from "./ratelimit-peer.ts";
 import { startUpstream } from "./upstream.ts";
 
 /** Every row of the table, by its name on the command line; the bare one is what the others are set against. */
@@ -25,9 +25,9 @@ export const envoySubjects: Readonly<Record<string, () => Promise<EnvoySubject>>
       filters: rateLimit,
       passedCounters: rateLimitPassed,
     }),
-  ratelimit: () => startPeerSubject({ name: "envoyproxy/ratelimit", pipelineWindow: "0" }),
+  ratelimit: () => startPeerSubject({ name: "envoyproxy/ratelimit", redis: "plain" }),
   "ratelimit-pipelined": () =>
-    startPeerSubject({ name: "envoyproxy/ratelimit, pipelined", pipelineWindow: "150us" }),
+    startPeerSubject({ name: "envoyproxy/ratelimit, pipelined", redis: "pipelined" }),
 };
 
 const example = () => readFileSync(inRepository("examples", "envoy", "envoy.yaml"), "utf8");
@@ -99,10 +99,13 @@ async function startTollgateSubject(options: {
   };
 }
 
-async function startPeerSubject(options: { name: string; pipelineWindow: string }): Promise<EnvoySubject> {
+async function startPeerSubject(options: {
+  name: string;
+  redis: RateLimitPeerOptions["redis"];
+}): Promise<EnvoySubject> {
   const [upstream, peer] = await Promise.all([
     startUpstream(),
-    startRateLimitPeer({ domain: api, pipelineWindow: options.pipelineWindow }),
+    startRateLimitPeer({ domain: api, redis: options.redis }),
   ]);
   const envoy = await startEnvoy({
     example: example(),

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { closedLoop, type LoadClient } from "./closed-loop.ts";
+import type { LoadClient } from "./load-client.ts";
+import { runPhase } from "./run-phase.ts";
 
 /** What to send, and on how many connections. */
 export interface HttpLoadTarget {
@@ -15,7 +16,7 @@ export interface HttpLoadTarget {
 
 /**
  * GETs straight on sockets, from bytes made beforehand: the client shares its machine with what it measures.
- * Closed loop: each answer makes room for the next request. Answers must have a content-length.
+ * Answers must have a content-length.
  */
 export async function createHttpLoadClient(target: HttpLoadTarget): Promise<LoadClient> {
   const requests = target.headers.map((headers) => requestBytes(target.path, headers));
@@ -31,7 +32,7 @@ export async function createHttpLoadClient(target: HttpLoadTarget): Promise<Load
   };
 
   return {
-    run: (bounds) => closedLoop(connections.map(askOn), bounds),
+    run: (phase) => runPhase(connections.map(askOn), phase),
     close() {
       for (const connection of connections) connection.close();
     },

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { LoadBounds, LoadResult } from "./closed-loop.ts";
-import type { LoadJob } from "./load-job.ts";
+import type { LoadPhase } from "./load-client.ts";
+import type { LoadJob, LoadProcessResult } from "./load-job.ts";
 
 export interface LoadProcess {
-  run(bounds: LoadBounds): Promise<LoadResult>;
+  run(phase: LoadPhase): Promise<LoadProcessResult>;
   stop(): void;
 }
 
@@ -22,7 +22,7 @@ export async function startLoadProcess(job: LoadJob): Promise<LoadProcess> {
   };
   await ask(job);
   return {
-    run: async (bounds) => (await ask(bounds)) as LoadResult,
+    run: async (phase) => (await ask(phase)) as LoadProcessResult,
     stop: () => child.stdin.end(),
   };
 }

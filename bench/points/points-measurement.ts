@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { cpuSeconds } from "../cpu-seconds.ts";
-import type { LoadBounds } from "../load/closed-loop.ts";
+import type { LoadBounds } from "../load/load-client.ts";
 import type { PointsSubject } from "./points-subject.ts";
 import { readRedisInfo } from "./redis-info.ts";
 

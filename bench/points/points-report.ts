@@ -1,5 +1,5 @@
-import { median } from "../envoy/envoy-report.ts";
 import { markdownTable } from "../markdown-table.ts";
+import { median } from "../median.ts";
 import type { PointsMeasurement } from "./points-measurement.ts";
 import type { PointsMemory } from "./points-memory.ts";
 

@@ -1,4 +1,4 @@
-import type { LoadClient } from "../load/closed-loop.ts";
+import type { LoadClient } from "../load/load-client.ts";
 
 /** Something that counts points in a Redis of its own. */
 export interface PointsSubject {

@@ -17,9 +17,9 @@ export const pointsSubjects: Readonly<Record<string, Measured>> = {
   "sliding-busy": { start: () => startBusySlidingPoints({ name: "Tollgate, sliding, the dearest" }) },
   fixed: { start: () => startTollgatePoints({ name: "Tollgate, fixed", shape: "fixed" }) },
   bucket: { start: () => startTollgatePoints({ name: "Tollgate, bucket", shape: "bucket" }) },
-  ratelimit: { start: () => startRateLimitPoints({ name: "envoyproxy/ratelimit", pipelineWindow: "0" }) },
+  ratelimit: { start: () => startRateLimitPoints({ name: "envoyproxy/ratelimit", redis: "plain" }) },
   "ratelimit-pipelined": {
-    start: () => startRateLimitPoints({ name: "envoyproxy/ratelimit, pipelined", pipelineWindow: "150us" }),
+    start: () => startRateLimitPoints({ name: "envoyproxy/ratelimit, pipelined", redis: "pipelined" }),
   },
   "request-ids": { measure: measureRequestIds },
   "longest-hold": { measure: measureLongestHold },

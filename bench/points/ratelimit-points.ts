@@ -1,8 +1,12 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { RateLimitRequestSchema } from "../../src/gen/envoy/service/ratelimit/v3/rls_pb.ts";
-import { startRateLimitPeer } from "../envoy/ratelimit-peer.ts";
-import type { LoadClient } from "../load/closed-loop.ts";
-import { createLoadClient } from "../load/load-client.ts";
+import { createGrpcLoadClient } from "../load/grpc-load-client.ts";
+import type { LoadClient } from "../load/load-client.ts";
+import {
+  type RateLimitPeerOptions,
+  rateLimitAdmitted,
+  rateLimitPath,
+  rateLimitRequest,
+  startRateLimitPeer,
+} from "../peers/ratelimit/ratelimit-peer.ts";
 import { filledBuckets, inFlight, loadedBuckets, type PointsSubject } from "./points-subject.ts";
 
 const domain = "retrac";
@@ -16,17 +20,16 @@ const admitted = "0";
 /** envoyproxy/ratelimit with 600 points a minute for each id, asked by gRPC, 64 requests in flight. */
 export async function startRateLimitPoints(options: {
   name: string;
-  pipelineWindow: string;
+  redis: RateLimitPeerOptions["redis"];
 }): Promise<PointsSubject> {
-  const peer = await startRateLimitPeer({ domain, pipelineWindow: options.pipelineWindow });
+  const peer = await startRateLimitPeer({ domain, redis: options.redis });
   const client = (idsOfEach: readonly (readonly string[])[]): Promise<LoadClient> =>
-    createLoadClient({
+    createGrpcLoadClient({
       url: `http://127.0.0.1:${peer.grpcPort}`,
-      path: "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+      path: rateLimitPath,
       headers: {},
-      messages: idsOfEach.map(requestOf),
-      // RateLimitResponse.overall_code is OK.
-      expectedPrefix: new Uint8Array([0x08, 0x01]),
+      messages: idsOfEach.map((ids) => rateLimitRequest(domain, ids)),
+      expectedPrefix: rateLimitAdmitted,
       connections,
       inFlight: inFlight / connections,
     });
@@ -64,9 +67,4 @@ export async function startRateLimitPoints(options: {
 
 function idOf(bucket: number): string {
   return `key-${bucket}`;
-}
-
-function requestOf(ids: readonly string[]): Uint8Array {
-  const descriptors = ids.map((value) => ({ entries: [{ key: "key_id", value }] }));
-  return toBinary(RateLimitRequestSchema, create(RateLimitRequestSchema, { domain, descriptors }));
 }

@@ -5,8 +5,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** What the program cannot do by itself: it needs the stores. */
 export interface ProgramActions {
-  /** Serves until it is told to stop; prints the ready line with `terminal.print`. */
-  serve(config: Config, terminal: Terminal): Promise<void>;
+  /** Serves until it is told to stop; prints the ready line with `terminal.print`. Answers how it ended. */
+  serve(config: Config, terminal: Terminal): Promise<ExitStatus>;
   /** Makes an admin caller token in the store. */
   init(config: Config): Promise<{ tokenId: string; secret: string }>;
   /** Brings the store's schema up to date; `from` and `to` are schema versions for people. */

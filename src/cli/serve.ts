@@ -3,6 +3,7 @@ import {
   type Config,
   exposureWarning,
   readConfig,
+  requireSharedStores,
   type Setting,
   settings,
   unknownVariables,
@@ -20,7 +21,8 @@ export const addServe: AddCommand = (parent, context) => {
       const config = configOf(command, context);
       const warning = exposureWarning(config);
       if (warning !== undefined) warn(warning, context);
-      await context.actions.serve(config, context.terminal);
+      requireSharedStores(config);
+      context.finish(await context.actions.serve(config, context.terminal));
     });
   addSettings(command, Object.values(settings));
 };

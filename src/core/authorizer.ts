@@ -9,7 +9,7 @@ import {
 } from "./decision-run.ts";
 import type { Policy } from "./policy.ts";
 import { type PolicySet, policyByHost, policyByName } from "./policy-set.ts";
-import type { Deadline, RightsSource } from "./ports.ts";
+import type { Deadline, RightsSource, Waiter } from "./ports.ts";
 
 /** Decides requests. A denial is a value; what is thrown (TollgateError) could not be decided. */
 export interface Authorizer {
@@ -18,9 +18,9 @@ export interface Authorizer {
    * of several checks none is charged before all can be decided.
    */
   verify(input: CheckInput, caller: Caller): void;
-  check(input: CheckInput, caller: Caller, deadline: Deadline): Promise<Decision>;
+  check(input: CheckInput, caller: Caller, deadline: Deadline, waiter?: Waiter): Promise<Decision>;
   /** Charges a live key's limits; rights are not asked. */
-  consume(input: ConsumeInput, caller: Caller, deadline: Deadline): Promise<Decision>;
+  consume(input: ConsumeInput, caller: Caller, deadline: Deadline, waiter?: Waiter): Promise<Decision>;
 }
 
 export interface AuthorizerDependencies extends DecisionDependencies {
@@ -38,7 +38,7 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
       if (input.points === undefined) costOf(permission);
     },
 
-    async check(input, caller, deadline) {
+    async check(input, caller, deadline, waiter) {
       const set = dependencies.policies();
       const { policy, environment } = policyOfRequest(set, input);
       requireApi(caller, policy.api);
@@ -51,11 +51,12 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
         mode: input.mode,
         explain: input.explain,
         deadline,
+        waiter,
       });
       return run.finish(await run.check(input));
     },
 
-    async consume(input, caller, deadline) {
+    async consume(input, caller, deadline, waiter) {
       const set = dependencies.policies();
       const policy = await policyOfSubject(set, { input, caller, rights: dependencies.rights, deadline });
       requireApi(caller, policy.api);
@@ -68,6 +69,7 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
         mode: input.mode,
         explain: false,
         deadline,
+        waiter,
       });
       return run.finish(await run.consume(input));
     },

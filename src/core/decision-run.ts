@@ -30,9 +30,11 @@ import type {
   Deadline,
   Grace,
   KeyUse,
+  MaybePromise,
   RightsReads,
   RightsSource,
   TakeAnswer,
+  Waiter,
 } from "./ports.ts";
 import { queryParameter } from "./query-parameter.ts";
 import type { KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
@@ -73,9 +75,27 @@ export interface DecisionContext {
   readonly mode: CheckInput["mode"];
   readonly explain: boolean;
   readonly deadline: Deadline;
+  readonly waiter?: Waiter | undefined;
 }
 
 const STALE: readonly DegradedCause[] = ["stale_rights"];
+const NO_STEPS: readonly Step[] = [];
+
+/** The steps of a decision, for people. */
+interface Explanation {
+  readonly steps: readonly Step[];
+  pass(name: StepName, detail: string): void;
+  refuse(name: StepName, detail: string): void;
+}
+
+function createExplanation(): Explanation {
+  const steps: Step[] = [];
+  return {
+    steps,
+    pass: (name, detail) => void steps.push({ name, passed: true, detail }),
+    refuse: (name, detail) => void steps.push({ name, passed: false, detail }),
+  };
+}
 
 /** One decision, step by step in the order of docs/decision.md. The first step that refuses decides. */
 export class DecisionRun {
@@ -84,7 +104,8 @@ export class DecisionRun {
   readonly #policy: Policy;
   readonly #grace: Grace | undefined;
   readonly #source: RightsReads;
-  readonly #steps: Step[] = [];
+  /** Undefined where nobody asks why: what would be told is not even put together. */
+  readonly #explained: Explanation | undefined;
   readonly #found: Found = {
     key: undefined,
     type: undefined,
@@ -105,6 +126,7 @@ export class DecisionRun {
     this.#dependencies = dependencies;
     this.#context = context;
     this.#policy = context.policy;
+    this.#explained = context.explain ? createExplanation() : undefined;
     const { graceMs } = context.policy;
     this.#grace = graceMs === 0 ? undefined : { ms: graceMs, isUsed: false };
     this.#source = this.#grace === undefined ? dependencies.rights : dependencies.rights.within(this.#grace);
@@ -121,18 +143,15 @@ export class DecisionRun {
         "The policy requires HTTPS and the scheme is http.",
       );
     }
-    this.#pass("transport", () => {
-      const scheme = http === undefined || http.scheme === "" ? "not told" : `"${http.scheme}"`;
-      return `The policy's https is "${this.#policy.https}", and the scheme is ${scheme}.`;
-    });
+    this.#explained?.pass("transport", transportDetail(this.#policy, http));
 
     const route = http === undefined ? undefined : this.#route(http);
     if (route?.isPublic === true) {
-      this.#pass("route", () => `${route.template} is public: no key is needed.`);
+      this.#explained?.pass("route", `${route.template} is public: no key is needed.`);
       return undefined;
     }
     if (http !== undefined && route === undefined && this.#isPreflight(http)) {
-      this.#pass("route", () => "A browser's preflight: no key is needed.");
+      this.#explained?.pass("route", "A browser's preflight: no key is needed.");
       return undefined;
     }
     const permission =
@@ -140,19 +159,25 @@ export class DecisionRun {
         ? permissionNamed(this.#policy, input.target.permission)
         : route?.permission;
 
-    const keyRefusal = (await this.#findKey(input.key)) ?? this.#checkAddress(input.clientIp);
+    const keyFound = this.#findKey(input.key);
+    const keyRefusal =
+      (keyFound instanceof Promise ? await keyFound : keyFound) ?? this.#checkAddress(input.clientIp);
     if (keyRefusal !== undefined) return keyRefusal;
 
     if (permission === undefined) {
       return this.#refuse("route", "ROUTE_UNKNOWN", "No route matches the method and the canonical path.");
     }
-    this.#pass("route", () => `${route?.template ?? "The caller's choice"}: permission ${permission.name}.`);
+    this.#explained?.pass(
+      "route",
+      `${route?.template ?? "The caller's choice"}: permission ${permission.name}.`,
+    );
 
+    const entered = this.#enterWorkspace({
+      named: this.#namedWorkspaces(input.workspaceId, query),
+      isNeeded: route?.inWorkspace !== false,
+    });
     const refusal =
-      (await this.#enterWorkspace({
-        named: this.#namedWorkspaces(input.workspaceId, query),
-        isNeeded: route?.inWorkspace !== false,
-      })) ??
+      (entered instanceof Promise ? await entered : entered) ??
       this.#checkPermission(permission) ??
       this.#checkLocations(this.#namedLocations(input.locationIds, route, query));
     if (refusal !== undefined) return refusal;
@@ -208,7 +233,7 @@ export class DecisionRun {
     return { refusal, charges, degraded: this.#staleness() };
   }
 
-  #enterFoundWorkspace(workspaceId: string): Promise<Refusal> {
+  #enterFoundWorkspace(workspaceId: string): MaybePromise<Refusal> {
     const key = this.#found.key as KeyRecord;
     const isBoundToIt =
       (this.#found.type as KeyType).workspace === "bound" && workspaceId === key.workspaceId;
@@ -244,7 +269,7 @@ export class DecisionRun {
       isShadow,
       isOverruled: isShadow && refusal !== undefined,
       shadowReason: allowed ? reason : undefined,
-      steps: this.#steps,
+      steps: this.#explained?.steps ?? NO_STEPS,
     };
   }
 
@@ -255,19 +280,24 @@ export class DecisionRun {
 
   // Steps 3 and 4 (credential, format) and 5 (key).
 
-  async #findKey(secret: string): Promise<Refusal> {
+  #findKey(secret: string): MaybePromise<Refusal> {
     if (secret === "") return this.#refuse("credential", "KEY_MISSING", "No key was sent.");
-    this.#pass("credential", () => "A key was sent.");
+    this.#explained?.pass("credential", "A key was sent.");
     const malformed = this.#malformed(secret);
     if (malformed === "elsewhere") {
-      this.#pass("format", () => "The prefix and the checksum are a key's.");
+      this.#explained?.pass("format", "The prefix and the checksum are a key's.");
       return this.#refuse("key", "KEY_UNKNOWN", "The prefix is another api's.");
     }
     if (malformed !== undefined) return this.#refuse("format", "KEY_MALFORMED", malformed);
-    this.#pass("format", () => "The prefix and the checksum are right.");
+    this.#explained?.pass("format", "The prefix and the checksum are right.");
     const digest = secretDigest(secret);
     const found = this.#source.keyByDigest(digest, this.#context.deadline);
-    const key = found instanceof Promise ? await found : found;
+    return found instanceof Promise
+      ? found.then((key) => this.#useKeyOf(digest, key))
+      : this.#useKeyOf(digest, found);
+  }
+
+  #useKeyOf(digest: string, key: KeyRecord | undefined): Refusal {
     if (key !== undefined && key.digest !== digest) this.#found.secret = "previous";
     return this.#useKey(key);
   }
@@ -326,7 +356,7 @@ export class DecisionRun {
     }
     if (key.disabled) return this.#refuse("key", "KEY_DISABLED", `Key ${key.id} is disabled.`);
     this.#live = true;
-    this.#pass("key", () => `Key ${key.id} is active.`);
+    this.#explained?.pass("key", `Key ${key.id} is active.`);
     return undefined;
   }
 
@@ -341,7 +371,7 @@ export class DecisionRun {
         );
       }
     }
-    this.#pass("address", () => "The client's address is not restricted, or is in an allowed range.");
+    this.#explained?.pass("address", "The client's address is not restricted, or is in an allowed range.");
     return undefined;
   }
 
@@ -366,7 +396,7 @@ export class DecisionRun {
     return "";
   }
 
-  async #enterWorkspace(request: { named: readonly string[]; isNeeded: boolean }): Promise<Refusal> {
+  #enterWorkspace(request: { named: readonly string[]; isNeeded: boolean }): MaybePromise<Refusal> {
     const key = this.#found.key as KeyRecord;
     const type = this.#found.type as KeyType;
     let workspaceId = key.workspaceId;
@@ -379,7 +409,7 @@ export class DecisionRun {
         );
       }
     } else if (!request.isNeeded) {
-      this.#pass("workspace", () => "The route acts in no workspace.");
+      this.#explained?.pass("workspace", "The route acts in no workspace.");
       return undefined;
     } else {
       const [only, ...others] = request.named;
@@ -395,16 +425,30 @@ export class DecisionRun {
     return this.#useWorkspace(workspaceId, type.actsAs === "creator" ? key.userId : undefined);
   }
 
-  async #useWorkspace(workspaceId: string, asUser: string | undefined): Promise<Refusal> {
-    const { deadline } = this.#context;
+  #useWorkspace(workspaceId: string, asUser: string | undefined): MaybePromise<Refusal> {
     const { directory } = this.#policy;
-    const isPossible = isIdentifier(workspaceId);
-    const workspaceRead = isPossible ? this.#source.workspace(directory, workspaceId, deadline) : undefined;
-    const workspace = workspaceRead instanceof Promise ? await workspaceRead : workspaceRead;
-    if (workspace !== undefined && asUser !== undefined) {
-      const memberRead = this.#source.member(directory, workspaceId, asUser, deadline);
-      this.#found.member = memberRead instanceof Promise ? await memberRead : memberRead;
+    if (!isIdentifier(workspaceId)) return this.#useFound(undefined, asUser);
+    const workspace = this.#source.workspace(directory, workspaceId, this.#context.deadline);
+    return workspace instanceof Promise
+      ? workspace.then((found) => this.#readMember(found, asUser))
+      : this.#readMember(workspace, asUser);
+  }
+
+  #readMember(workspace: WorkspaceRecord | undefined, asUser: string | undefined): MaybePromise<Refusal> {
+    if (workspace === undefined || asUser === undefined) return this.#useFound(workspace, asUser);
+    const { directory } = this.#policy;
+    const member = this.#source.member(directory, workspace.id, asUser, this.#context.deadline);
+    if (member instanceof Promise) {
+      return member.then((found) => {
+        this.#found.member = found;
+        return this.#useFound(workspace, asUser);
+      });
     }
+    this.#found.member = member;
+    return this.#useFound(workspace, asUser);
+  }
+
+  #useFound(workspace: WorkspaceRecord | undefined, asUser: string | undefined): Refusal {
     if (workspace === undefined || (asUser !== undefined && this.#found.member === undefined)) {
       return this.#refuse(
         "workspace",
@@ -416,7 +460,7 @@ export class DecisionRun {
     if (workspace.suspended) {
       return this.#refuse("workspace", "WORKSPACE_SUSPENDED", `Workspace ${workspace.id} is suspended.`);
     }
-    this.#pass("workspace", () => `The key acts in workspace ${workspace.id}.`);
+    this.#explained?.pass("workspace", `The key acts in workspace ${workspace.id}.`);
     const missing = missingOfGate(this.#policy, this.#policy.requires, workspace);
     if (missing !== undefined) {
       const { plan, feature } = this.#policy.requires;
@@ -427,7 +471,7 @@ export class DecisionRun {
         `The api needs ${needed}; the workspace's plan is "${workspace.plan}".`,
       );
     }
-    this.#pass("plan", () => "The workspace's plan and features are enough.");
+    this.#explained?.pass("plan", "The workspace's plan and features are enough.");
     return undefined;
   }
 
@@ -437,7 +481,7 @@ export class DecisionRun {
     const { workspace } = this.#found;
     const rights = this.#rights();
     if (permission.anyKey) {
-      this.#pass("scope", () => `Any live key may do ${permission.name}.`);
+      this.#explained?.pass("scope", `Any live key may do ${permission.name}.`);
       return undefined;
     }
     if (
@@ -451,7 +495,7 @@ export class DecisionRun {
         "No scope for it is available to the workspace.",
       );
     }
-    this.#pass("scope_available", () => "A scope for it is available to the workspace.");
+    this.#explained?.pass("scope_available", "A scope for it is available to the workspace.");
     if (!has(rights.byRole, permission.index)) {
       return this.#refuse(
         "role",
@@ -459,14 +503,15 @@ export class DecisionRun {
         `The role "${rights.role}" does not allow ${permission.name}.`,
       );
     }
-    this.#pass("role", () =>
+    this.#explained?.pass(
+      "role",
       rights.role === "" ? "No role is asked." : `The role "${rights.role}" allows it.`,
     );
     if (!has(rights.byScopes, permission.index)) {
       this.#requiredScopes = permission.grantedBy.map((scope) => scope.name);
       return this.#refuseByScope(permission);
     }
-    this.#pass("scope", () => `The key's scopes grant ${permission.name}.`);
+    this.#explained?.pass("scope", `The key's scopes grant ${permission.name}.`);
     return undefined;
   }
 
@@ -525,7 +570,8 @@ export class DecisionRun {
         );
       }
     }
-    this.#pass("location", () =>
+    this.#explained?.pass(
+      "location",
       named.length === 0 ? "No location is named." : "The member may use the locations.",
     );
     return undefined;
@@ -533,37 +579,41 @@ export class DecisionRun {
 
   // Steps 9 and 10: cost and points.
 
-  async #takePoints(cost: number): Promise<Refusal> {
+  #takePoints(cost: number): MaybePromise<Refusal> {
     const { mode, requestId, caller, deadline } = this.#context;
     this.#cost = cost;
     this.#charges = this.#chargesFor(cost);
     const refusal = this.#checkCost(cost);
     if (refusal !== undefined) return refusal;
     if (mode === "rights") {
-      this.#pass("points", () => "The points are not asked for here.");
+      this.#explained?.pass("points", "The points are not asked for here.");
       return undefined;
     }
     if (this.#charges.length === 0) {
-      this.#pass("points", () => "No limit applies.");
+      this.#explained?.pass("points", "No limit applies.");
       return undefined;
     }
     if (performance.now() > deadline) throw deadlineExceeded();
-    this.#answer = await this.#dependencies.buckets.take(
+    const taken = this.#dependencies.buckets.take(
       {
         charges: this.#charges,
         mode,
         requestId: requestId === "" ? "" : `${caller.id}\n${requestId}`,
         onOutage: this.#policy.onOutage,
+        waiter: this.#context.waiter,
       },
       deadline,
     );
-    return this.#judge(this.#answer);
+    return taken.then((answer) => {
+      this.#answer = answer;
+      return this.#judge(answer);
+    });
   }
 
   #checkCost(cost: number): Refusal {
     const above = this.#context.mode === "record" ? undefined : this.#charges.find(isAboveLimit);
     if (above === undefined) {
-      this.#pass("cost", () => `It costs ${cost}.`);
+      this.#explained?.pass("cost", `It costs ${cost}.`);
       return undefined;
     }
     const refusing = this.#charges.find((charge) => isAboveLimit(charge) && !isInShadow(charge));
@@ -582,7 +632,7 @@ export class DecisionRun {
   #judge(answer: TakeAnswer): Refusal {
     switch (answer.outcome) {
       case "admitted":
-        this.#pass("points", () => this.#pointsDetail());
+        this.#explained?.pass("points", this.#pointsDetail());
         return undefined;
       case "exceeded":
         return this.#refuse("points", "POINTS_EXCEEDED", this.#pointsDetail());
@@ -634,21 +684,22 @@ export class DecisionRun {
     };
   }
 
-  #pass(name: StepName, detail: () => string): void {
-    if (this.#context.explain) this.#steps.push({ name, passed: true, detail: detail() });
-  }
-
   /** As #refuse, but for what is in shadow: the decision goes on. */
   #passInShadow(name: StepName, reason: DenyReason, detail: string): undefined {
     this.#shadowReason ??= reason;
-    this.#pass(name, () => detail);
+    this.#explained?.pass(name, detail);
     return undefined;
   }
 
   #refuse(name: StepName, reason: DenyReason, detail: string): DenyReason {
-    if (this.#context.explain) this.#steps.push({ name, passed: false, detail });
+    this.#explained?.refuse(name, detail);
     return reason;
   }
+}
+
+function transportDetail({ https }: Policy, http: HttpTarget | undefined): string {
+  const scheme = http === undefined || http.scheme === "" ? "not told" : `"${http.scheme}"`;
+  return `The policy's https is "${https}", and the scheme is ${scheme}.`;
 }
 
 /** As long as a path may be. */

@@ -358,6 +358,12 @@ export interface Charge {
   readonly cost: number;
 }
 
+/** Who waits for an answer. */
+export interface Waiter {
+  /** Not any more: what has not begun need not. */
+  readonly isAborted: boolean;
+}
+
 export interface TakeRequest {
   /** All of one decision; each bucket once; at least one. */
   readonly charges: readonly Charge[];
@@ -367,6 +373,8 @@ export interface TakeRequest {
   readonly onOutage: OnOutage;
   /** The most that the take waits for its store, in ms, where that is less than the store's own budget. */
   readonly budgetMs?: number;
+  /** A take that nobody waits for by the time it would be sent is not sent. */
+  readonly waiter?: Waiter | undefined;
 }
 
 /** A bucket after the decision. Times are whole milliseconds, rounded up. */

@@ -12,7 +12,7 @@ import { type DecisionDependencies, DecisionRun, degradedBy, type Refusal } from
 import { deadlineExceeded, invalidField, TollgateError } from "./errors.ts";
 import type { Policy } from "./policy.ts";
 import { type PolicySet, policyByName } from "./policy-set.ts";
-import type { BucketState, Charge, Deadline, TakeAnswer } from "./ports.ts";
+import type { BucketState, Charge, Deadline, TakeAnswer, Waiter } from "./ports.ts";
 
 /** What a gateway's rate limit filter asks. Fields are as in Envoy's RateLimitRequest. */
 export interface RateLimitInput {
@@ -61,7 +61,12 @@ export interface RateLimits {
    * not at all where none matches. Throws `not_found` API_UNKNOWN, `permission_denied`, `invalid_argument`,
    * and `failed_precondition` CROSS_SHARD where Redis Cluster cannot take all in one step.
    */
-  limit(input: RateLimitInput, caller: Caller, deadline: Deadline): Promise<RateLimitDecision>;
+  limit(
+    input: RateLimitInput,
+    caller: Caller,
+    deadline: Deadline,
+    waiter?: Waiter,
+  ): Promise<RateLimitDecision>;
 }
 
 export interface RateLimitsDependencies extends Omit<DecisionDependencies, "onUse"> {
@@ -110,10 +115,13 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
     }).chargesOf({ keyId, workspaceId: entries.get("workspace_id") ?? "", cost });
   }
 
-  async function take(charges: readonly Charge[], policy: Policy, deadline: Deadline): Promise<TakeAnswer> {
+  async function take(
+    charges: readonly Charge[],
+    { policy, deadline, waiter }: { policy: Policy; deadline: Deadline; waiter: Waiter | undefined },
+  ): Promise<TakeAnswer> {
     try {
       return await buckets.take(
-        { charges, mode: "enforce", requestId: "", onOutage: policy.onOutage, budgetMs: BUDGET_MS },
+        { charges, mode: "enforce", requestId: "", onOutage: policy.onOutage, budgetMs: BUDGET_MS, waiter },
         deadline,
       );
     } catch (error) {
@@ -123,7 +131,7 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
   }
 
   return {
-    async limit({ api, descriptors }, caller, deadline) {
+    async limit({ api, descriptors }, caller, deadline, waiter) {
       const set = policies();
       const policy = policyByName(set, api);
       requireApi(caller, policy.api);
@@ -146,7 +154,7 @@ export function createRateLimits(dependencies: RateLimitsDependencies): RateLimi
       const refusals = parts.map((part) => part.refusal ?? costRefusal(part, totals));
       const isRefused = refusals.some((refusal) => refusal !== undefined);
       const charges = isRefused ? [] : [...totals.values()];
-      const answer = charges.length === 0 ? undefined : await take(charges, policy, deadline);
+      const answer = charges.length === 0 ? undefined : await take(charges, { policy, deadline, waiter });
       if (performance.now() > deadline) throw deadlineExceeded();
       const looks = looksOf(charges, answer);
       const reasons =

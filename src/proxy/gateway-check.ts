@@ -67,6 +67,7 @@ export function createGatewayCheck(dependencies: GatewayCheckDependencies): Gate
       },
       call.caller,
       call.deadline,
+      call,
     );
     onDecision(decision);
     if (!decision.allowed) return { refusal: refusalOf(decision, rateLimitFields), decision };

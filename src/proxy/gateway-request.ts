@@ -6,6 +6,7 @@ import type { Deadline } from "../core/ports.ts";
 export interface GatewayCall {
   readonly caller: Caller;
   readonly deadline: Deadline;
+  readonly isAborted: boolean;
 }
 
 /**
@@ -43,9 +44,18 @@ export interface GatewayOptions {
  * whatever it likes where nobody overwrites it, so what is not https, or wss, is http; null says nothing.
  */
 export function weakestScheme(...said: readonly (string | null)[]): "https" | "http" {
-  const schemes = said.flatMap((each) => each?.split(",") ?? []).map((each) => each.trim().toLowerCase());
-  const isSecure = schemes.length > 0 && schemes.every((each) => each === "https" || each === "wss");
+  let isSecure = false;
+  for (const list of said) {
+    if (list === null) continue;
+    if (list !== "https" && !list.split(",").every(isSecureScheme)) return "http";
+    isSecure = true;
+  }
   return isSecure ? "https" : "http";
+}
+
+function isSecureScheme(said: string): boolean {
+  const scheme = said.trim().toLowerCase();
+  return scheme === "https" || scheme === "wss";
 }
 
 /** The method that a preflight asks for (Fetch, "CORS preflight request"): both headers make it one. */

@@ -45,12 +45,15 @@ function valuesOf(principal: Principal): HeaderLine[] {
   ];
 }
 
+const T = 0x74;
+
 /**
  * Whether some server would read a header of that name as one of Tollgate's: in any case, and with "_" or
  * whatever else is no letter for "-", as CGI and its heirs do.
  */
 export function isReservedHeader(name: string): boolean {
-  if (name.length < PREFIX.length) return false;
+  // Most headers are told apart by the "t", which only "t" and "T" are.
+  if (name.length < PREFIX.length || (name.charCodeAt(2) | 0x20) !== T) return false;
   return (
     name
       .slice(0, PREFIX.length)

@@ -93,7 +93,7 @@ interface Waiting {
  * and the take throws `storeUnavailable` with the cause `NoReply`, which tells it when it turns out; with any other
  * cause the take did nothing. Only what surely did nothing is sent again: a call that
  * the server did not know the script for, and a take that it found to be late while there is still time.
- * One whose time is up before it is sent fails with the cause `NotSent`. In Cluster a take over several
+ * One whose time is up before it is sent, or for which nobody waits by then, fails with the cause `NotSent`. In Cluster a take over several
  * shards is "internal" CROSS_SHARD.
  */
 export function createRedisBuckets(
@@ -348,6 +348,7 @@ function isOpen({ settled }: Waiting): boolean {
 const TOO_LATE = "the take reached Redis too late";
 
 function isStillToSend(waiting: Waiting, nowMs: number): boolean {
+  if (!waiting.sent && waiting.request.waiter?.isAborted === true) fail(waiting, new NotSent());
   if (waiting.deadline <= nowMs) giveUp(waiting);
   return !waiting.settled;
 }

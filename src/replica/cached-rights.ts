@@ -56,7 +56,7 @@ export interface CacheLimits {
 
 const defaultLimits: CacheLimits = {
   keys: 100_000,
-  workspaces: 50_000,
+  workspaces: 100_000,
   members: 100_000,
   callerTokens: 1000,
   bytes: 512 * 1024 * 1024,

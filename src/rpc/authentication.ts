@@ -1,6 +1,7 @@
 import type { CallerTokens } from "../core/caller-tokens.ts";
-import { requireGrant } from "../core/callers.ts";
+import { type Caller, requireGrant } from "../core/callers.ts";
 import { TollgateError } from "../core/errors.ts";
+import type { MaybePromise } from "../core/ports.ts";
 import type { Call } from "./call.ts";
 import { grantFor } from "./method.ts";
 
@@ -25,15 +26,18 @@ export function createAuthorizationCheck(
  */
 export function createAuthentication(
   callerTokens: Pick<CallerTokens, "authenticate">,
-): (call: Call) => Promise<void> {
-  return async (call) => {
-    const token = bearerToken(call.header("authorization"));
-    if (token instanceof TollgateError) throw token;
-    const found = callerTokens.authenticate(token, call.deadline);
-    const caller = found instanceof Promise ? await found : found;
+): (call: Call) => MaybePromise<void> {
+  function admit(call: Call, caller: Caller | undefined): void {
     if (caller === undefined) throw unknownToken();
     requireGrant(caller, grantFor(call.method));
     call.caller = caller;
+  }
+
+  return (call) => {
+    const token = bearerToken(call.header("authorization"));
+    if (token instanceof TollgateError) throw token;
+    const found = callerTokens.authenticate(token, call.deadline);
+    return found instanceof Promise ? found.then((caller) => admit(call, caller)) : admit(call, found);
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Message } from "@bufbuild/protobuf";
-import type { ConnectError, Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
 import type { TollgateError } from "../core/errors.ts";
 import { createAuthentication, createAuthorizationCheck } from "./authentication.ts";
@@ -42,25 +42,24 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
   const validate = createValidation();
   const answerInstead = dependencies.answerInstead ?? (() => undefined);
 
-  async function admit(call: Call): Promise<void> {
-    if (isOpen(call.method)) return;
-    await authenticate(call);
-    validate(call);
-  }
-
   async function run<Answer>(call: Call, work: () => Promise<Answer>): Promise<Answer> {
     const start = log.start();
     let place: Place | undefined;
     try {
       place = overload.enter(call);
       call.deadline = deadlineFor(call, start);
-      await admit(call);
+      if (!isOpen(call.method)) {
+        const admitted = authenticate(call);
+        if (admitted instanceof Promise) await admitted;
+        validate(call);
+      }
       place.grow();
       const answer = await work();
       log.succeeded(call, start);
       return answer;
     } catch (thrown) {
-      throw log.failed(call, start, thrown);
+      // Whatever it failed by: nobody waited for it.
+      throw log.failed(call, start, call.isAborted ? takenBack() : thrown);
     } finally {
       place?.leave();
     }
@@ -106,4 +105,8 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
       return response;
     },
   };
+}
+
+function takenBack(): ConnectError {
+  return new ConnectError("The client took the request back.", Code.Canceled);
 }

@@ -1,4 +1,3 @@
-import type { Message } from "@bufbuild/protobuf";
 import { type ContextValues, createContextKey } from "@connectrpc/connect";
 import type { Caller } from "../core/callers.ts";
 import type { Deadline } from "../core/ports.ts";
@@ -9,18 +8,24 @@ export interface Call {
   readonly method: CallMethod;
   /** A request header's value, by lower-case name; several are joined by commas. */
   header(name: string): string | null;
-  /** The request; undefined for streams, and before it is read. */
-  message: Message | undefined;
+  /**
+   * The request: a message, or what was made of a plain one, in which nothing is left to validate. Undefined for
+   * streams, and before it is read.
+   */
+  message: object | undefined;
   /** Empty: nobody has asked for one yet. */
   requestId: string;
   /** Undefined before authentication, and on calls that need none. */
   caller: Caller | undefined;
+  /** Nobody waits for the answer any more. */
+  isAborted: boolean;
   /** Long passed until it is set, so that nothing runs without one. */
   deadline: Deadline;
 }
 
 /** The rights under which a service works, once `authentication` has let the call pass. */
 export interface AuthenticatedCall {
+  readonly isAborted: boolean;
   readonly caller: Caller;
   readonly deadline: Deadline;
 }
@@ -32,6 +37,7 @@ export function createCall(request: Pick<Call, "method" | "header" | "message">)
     message: request.message,
     requestId: "",
     caller: undefined,
+    isAborted: false,
     deadline: Number.NEGATIVE_INFINITY,
   };
 }

@@ -11,6 +11,7 @@ import type {
 } from "../gen/tollgate/v1/authorization_service_pb.ts";
 import {
   DegradedCause,
+  DenyReason as DenyReasonNumber,
   Mode,
   type PointsStateSchema,
   type PrincipalSchema,
@@ -64,7 +65,7 @@ function subjectOf({ subject }: ConsumePointsRequest): ConsumeInput["subject"] {
   }
 }
 
-function modeOf(mode: Mode): PointsMode {
+export function modeOf(mode: Mode): PointsMode {
   switch (mode) {
     case Mode.PEEK:
       return "peek";
@@ -76,10 +77,20 @@ function modeOf(mode: Mode): PointsMode {
 }
 
 export function checkResponse(decision: Decision): MessageInitShape<typeof CheckResponseSchema> {
+  const { principal, points, reason } = decision;
+  const denial = reason === undefined ? undefined : denyReasons[reason];
   return {
-    ...verdict(decision),
-    ...(decision.principal === undefined ? {} : { principal: principalMessage(decision.principal) }),
+    allowed: decision.allowed,
+    reason: reasonNumber(reason),
+    httpStatus: denial?.httpStatus ?? 200,
+    message: denial?.message ?? "",
+    principal: principal === undefined ? undefined : principalMessage(principal),
+    points: points === undefined ? undefined : pointsMessage(points),
+    limits: decision.limits.map(pointsMessage),
+    retryAfterMs: uint32(decision.retryAfterMs),
+    degraded: decision.degraded.map((cause) => DEGRADED_CAUSES[cause]),
     requiredScopes: [...decision.requiredScopes],
+    shadowReason: reasonNumber(decision.shadowReason),
     steps: decision.steps.map(({ name, passed, detail }) => ({ name, passed, detail })),
   };
 }
@@ -87,30 +98,27 @@ export function checkResponse(decision: Decision): MessageInitShape<typeof Check
 export function consumePointsResponse(
   decision: Decision,
 ): MessageInitShape<typeof ConsumePointsResponseSchema> {
-  return verdict(decision);
-}
-
-function verdict(decision: Decision) {
-  const denial = decision.reason === undefined ? undefined : denyReasons[decision.reason];
+  const { points, reason } = decision;
+  const denial = reason === undefined ? undefined : denyReasons[reason];
   return {
     allowed: decision.allowed,
-    ...(denial === undefined
-      ? { httpStatus: 200 }
-      : { reason: denial.number, httpStatus: denial.httpStatus, message: denial.message }),
-    ...(decision.points === undefined ? {} : { points: pointsMessage(decision.points) }),
+    reason: reasonNumber(reason),
+    httpStatus: denial?.httpStatus ?? 200,
+    message: denial?.message ?? "",
+    points: points === undefined ? undefined : pointsMessage(points),
     limits: decision.limits.map(pointsMessage),
     retryAfterMs: uint32(decision.retryAfterMs),
     degraded: decision.degraded.map((cause) => DEGRADED_CAUSES[cause]),
-    ...shadowReasonField(decision.shadowReason),
+    shadowReason: reasonNumber(decision.shadowReason),
   };
 }
 
-/** Left out where there is none. */
-function shadowReasonField(reason: DenyReason | undefined) {
-  return reason === undefined ? {} : { shadowReason: denyReasons[reason].number };
+/** Unspecified where there is none. */
+export function reasonNumber(reason: DenyReason | undefined): DenyReasonNumber {
+  return reason === undefined ? DenyReasonNumber.UNSPECIFIED : denyReasons[reason].number;
 }
 
-const DEGRADED_CAUSES = {
+export const DEGRADED_CAUSES = {
   points_local: DegradedCause.POINTS_LOCAL,
   points_skipped: DegradedCause.POINTS_SKIPPED,
   stale_rights: DegradedCause.STALE_RIGHTS,
@@ -126,14 +134,24 @@ export function pointsMessage(state: PointsState): MessageInitShape<typeof Point
     resetMs: uint32(state.resetMs),
     blockedMs: uint32(state.blockedMs),
     shadow: state.shadow !== undefined,
-    ...shadowReasonField(state.shadow?.reason),
+    shadowReason: reasonNumber(state.shadow?.reason),
   };
 }
 
 function principalMessage(principal: Principal): MessageInitShape<typeof PrincipalSchema> {
   return {
-    ...principal,
+    api: principal.api,
+    keyId: principal.keyId,
+    keyName: principal.keyName,
+    keyType: principal.keyType,
+    environment: principal.environment,
+    workspaceId: principal.workspaceId,
+    userId: principal.userId,
+    createdBy: principal.createdBy,
+    role: principal.role,
+    plan: principal.plan,
     permissions: [...principal.permissions],
+    allLocations: principal.allLocations,
     locationIds: [...principal.locationIds],
     metadata: { ...principal.metadata },
   };
@@ -142,6 +160,6 @@ function principalMessage(principal: Principal): MessageInitShape<typeof Princip
 const MAX_UINT32 = 2 ** 32 - 1;
 
 /** What does not fit is told as the most there is: 49 days, where it is a time. Rounded up. */
-function uint32(value: number): number {
+export function uint32(value: number): number {
   return Math.min(Math.max(Math.ceil(value), 0), MAX_UINT32);
 }

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Authorizer } from "../core/authorizer.ts";
-import type { Decision } from "../core/decision.ts";
+import type { CheckInput, ConsumeInput, Decision } from "../core/decision.ts";
 import type {
   BatchCheckRequest,
   BatchCheckResponseSchema,
@@ -21,6 +21,8 @@ export interface DecisionsDependencies {
 
 /** The calls that decide, for every way in. */
 export interface Decisions {
+  decideCheck(input: CheckInput, call: AuthenticatedCall): Promise<Decision>;
+  decideConsume(input: ConsumeInput, call: AuthenticatedCall): Promise<Decision>;
   check(
     request: CheckRequest,
     call: AuthenticatedCall,
@@ -39,18 +41,30 @@ export interface Decisions {
 const SLICE = 20;
 
 export function createDecisions({ authorizer, onDecision }: DecisionsDependencies): Decisions {
+  async function decideCheck(input: CheckInput, call: AuthenticatedCall): Promise<Decision> {
+    const decision = await authorizer.check(input, call.caller, call.deadline, call);
+    onDecision(decision);
+    return decision;
+  }
+
+  async function decideConsume(input: ConsumeInput, call: AuthenticatedCall): Promise<Decision> {
+    const decision = await authorizer.consume(input, call.caller, call.deadline, call);
+    onDecision(decision);
+    return decision;
+  }
+
   return {
-    async check(request, { caller, deadline }) {
-      const decision = await authorizer.check(checkInput(request), caller, deadline);
-      onDecision(decision);
-      return checkResponse(decision);
-    },
+    decideCheck,
+    decideConsume,
+
+    check: async (request, call) => checkResponse(await decideCheck(checkInput(request), call)),
 
     /**
      * Many at once, so that they share round trips to the stores; and none before each is known to
      * be free of the caller's own mistakes, so that no charge is lost in an error.
      */
-    async batchCheck(request, { caller, deadline }) {
+    async batchCheck(request, call) {
+      const { caller, deadline } = call;
       const inputs = request.checks.map(checkInput);
       for (const [index, input] of inputs.entries()) {
         try {
@@ -59,7 +73,9 @@ export function createDecisions({ authorizer, onDecision }: DecisionsDependencie
           throw withinField(error, `checks[${index}]`);
         }
       }
-      const outcomes = await settledInSlices(inputs, (input) => authorizer.check(input, caller, deadline));
+      const outcomes = await settledInSlices(inputs, (input) =>
+        authorizer.check(input, caller, deadline, call),
+      );
       for (const outcome of outcomes) {
         if (outcome.status === "fulfilled") onDecision(outcome.value);
       }
@@ -71,11 +87,8 @@ export function createDecisions({ authorizer, onDecision }: DecisionsDependencie
       };
     },
 
-    async consumePoints(request, { caller, deadline }) {
-      const decision = await authorizer.consume(consumeInput(request), caller, deadline);
-      onDecision(decision);
-      return consumePointsResponse(decision);
-    },
+    consumePoints: async (request, call) =>
+      consumePointsResponse(await decideConsume(consumeInput(request), call)),
   };
 }
 

@@ -5,7 +5,6 @@ import {
   type DescMethod,
   type DescMethodUnary,
   fromBinary,
-  type Message,
   type MessageInitShape,
   type MessageShape,
   toBinary,
@@ -13,6 +12,7 @@ import {
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { TollgateError } from "../core/errors.ts";
+import type { WireMethod } from "../wire/wire-method.ts";
 import { type AuthenticatedCall, authenticated, type Call } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import { toConnectError } from "./errors.ts";
@@ -24,23 +24,31 @@ import { unreadable } from "./unreadable.ts";
 /** A unary method that is served from bytes to bytes. */
 export interface HotMethod {
   readonly method: DescMethod;
-  /** The request in a gRPC body, and the work that answers it; undefined: the body is not a plain one. */
+  /**
+   * The request in a gRPC body, and the work that answers it; undefined: the body is not one message that can be
+   * read. Nothing of the body is kept: its bytes may be used for others.
+   */
   read(body: Buffer): HotRequest | undefined;
 }
 
-interface HotRequest {
-  readonly message: Message;
+export interface HotRequest {
+  /** As in `Call.message`. */
+  readonly message: object;
   /** Answers a gRPC body. */
   work(call: AuthenticatedCall): Promise<Buffer>;
 }
 
+/** `wire` serves the requests that it can read; `work` all others, with the same results. */
 export function hotMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   work: (request: MessageShape<I>, call: AuthenticatedCall) => Promise<MessageInitShape<O>>,
+  wire?: WireMethod<AuthenticatedCall>,
 ): HotMethod {
   return {
     method,
     read(body) {
+      const plain = wire === undefined || !isOneMessage(body) ? undefined : wire.read(body);
+      if (plain !== undefined) return plain;
       const message = decode(method.input, body);
       if (message === undefined) return undefined;
       return { message, work: async (call) => encode(method.output, await work(message, call)) };
@@ -63,7 +71,8 @@ export interface GrpcUnaryOptions {
   readonly onUndelivered: (error: unknown) => void;
 }
 
-const PREFIX_BYTES = 5;
+/** Of a gRPC message: whether it is compressed, and its length. */
+export const PREFIX_BYTES = 5;
 
 /** Whether `serveGrpcUnary` knows all that the headers ask for. */
 export function isPlainGrpc(request: Http2ServerRequest): boolean {
@@ -174,14 +183,15 @@ export function serveGrpcUnary(
 function decode<Desc extends DescMessage>(schema: Desc, body: Buffer): MessageShape<Desc> | undefined {
   if (!isOneMessage(body)) return undefined;
   try {
-    return fromBinary(schema, body.subarray(PREFIX_BYTES));
+    // A copy: a message's bytes fields are views of what it was read from.
+    return fromBinary(schema, Uint8Array.from(body.subarray(PREFIX_BYTES)));
   } catch {
     // Reading it again the general way tells the caller what is wrong with it.
     return undefined;
   }
 }
 
-function isOneMessage(body: Buffer): boolean {
+export function isOneMessage(body: Buffer): boolean {
   return body.length >= PREFIX_BYTES && body[0] === 0 && body.readUInt32BE(1) === body.length - PREFIX_BYTES;
 }
 
@@ -189,7 +199,7 @@ function encode<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<D
   return frameOf(toBinary(schema, create(schema, init)));
 }
 
-function frameOf(message: Uint8Array): Buffer {
+export function frameOf(message: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
   frame[0] = 0;
   frame.writeUInt32BE(message.length, 1);

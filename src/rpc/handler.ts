@@ -13,24 +13,22 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { TollgateError } from "../core/errors.ts";
-import {
-  Authorization,
-  type CheckRequest,
-  CheckResponseSchema,
-} from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
-import {
-  type RateLimitRequest,
-  RateLimitResponseSchema,
-  RateLimitService,
-} from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
+import { Authorization, CheckResponseSchema } from "../gen/envoy/service/auth/v3/external_auth_pb.ts";
+import { RateLimitResponseSchema, RateLimitService } from "../gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
+import { toNodeExchange } from "../http2/node-stream.ts";
+import type { ServerStream } from "../http2/stream.ts";
+import { wireMethod } from "../wire/wire-method.ts";
 import { authorizationOf } from "./authorization-header.ts";
 import { type Arrival, arrivalKey, type Call, createCall } from "./call.ts";
 import { type CallRunner, type CallRunnerDependencies, createCallRunner } from "./call-runner.ts";
+import { decodeCheckRequest, encodeCheckResponse } from "./check-codec.ts";
+import { decodeConsumePointsRequest, encodeConsumePointsResponse } from "./consume-points-codec.ts";
 import { createDecisions, type Decisions, type DecisionsDependencies } from "./decisions.ts";
 import { toTollgateError } from "./errors.ts";
 import { respellingGrpcMessage } from "./grpc-message.ts";
 import { type HotMethod, hotMethod, isPlainGrpc, serveGrpcUnary } from "./grpc-unary.ts";
+import { fieldOf, GrpcStream, type GrpcStreamContext, isPlainGrpcFields } from "./grpc-stream.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
 import { type HttpEndpoint, serveHttpEndpoint } from "./http-endpoint.ts";
 import { LEAK_REPORTS_PATH, type LeakReportEndpoint } from "./leak-report-endpoint.ts";
@@ -75,6 +73,8 @@ interface Incoming extends Exchange {
 export interface RequestHandler {
   /** Serves one request of Node's HTTP/1.1 or HTTP/2 server. */
   handle(request: NodeRequest, response: NodeResponse): void;
+  /** Serves one stream of our own engine, if it is of the plain kind; otherwise false, and `handle` is to be asked. */
+  serveStream(stream: ServerStream): boolean;
   /** Calls in flight now. */
   inFlight: CallRunner["inFlight"];
   /** Bytes held of bodies that are not whole yet. */
@@ -173,9 +173,29 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
     log.debug({ err: error }, "answer not delivered");
   }
 
+  const streams: GrpcStreamContext = {
+    runner,
+    bodies,
+    readMaxBytes: READ_MAX_BYTES,
+    otherwise(stream, { call, body, whole }) {
+      const handler = handlers.get(fieldOf(stream.fields, ":path") ?? "") as UniversalHandler;
+      const authorization = fieldOf(stream.fields, "authorization");
+      const incoming = { ...toNodeExchange(stream), call, body, authorization, refusal: undefined };
+      serveByConnect(handler, incoming, whole);
+    },
+    onUndelivered: logUndelivered,
+  };
+
   return {
     inFlight: runner.inFlight,
     unfinishedBytes: bodies.unfinishedBytes,
+    serveStream(stream) {
+      const { fields } = stream;
+      const hot = hotMethods.get(fieldOf(fields, ":path") ?? "");
+      if (hot === undefined || !isPlainGrpcFields(fields)) return false;
+      void new GrpcStream(stream, { hot, context: streams });
+      return true;
+    },
     handle(request, response) {
       const path = pathOf(request.url ?? "");
       if (path === forwardAuth.path) {
@@ -231,11 +251,11 @@ function gatewayAnswers({ extAuthz, rateLimit }: Gateways): CallRunner["answerIn
   return ({ method, message }, error) => {
     if (error.code === Code.Unauthenticated || error.code === Code.PermissionDenied) return undefined;
     if (method === Authorization.method.check) {
-      const answer = extAuthz.failed(toTollgateError(error), message as CheckRequest | undefined);
+      const answer = extAuthz.failed(toTollgateError(error), message);
       return answer && create(CheckResponseSchema, answer);
     }
     if (method === RateLimitService.method.shouldRateLimit) {
-      const answer = rateLimit.failed(toTollgateError(error), message as RateLimitRequest | undefined);
+      const answer = rateLimit.failed(toTollgateError(error), message);
       return answer && create(RateLimitResponseSchema, answer);
     }
     return undefined;
@@ -274,11 +294,31 @@ function respelled(answer: UniversalServerResponse): UniversalServerResponse {
 function hotMethodsByPath(decisions: Decisions, gateways: Gateways): ReadonlyMap<string, HotMethod> {
   const { check, batchCheck, consumePoints } = AuthorizationService.method;
   const hot = [
-    hotMethod(check, decisions.check),
+    hotMethod(
+      check,
+      decisions.check,
+      wireMethod({
+        decode: decodeCheckRequest,
+        work: decisions.decideCheck,
+        encode: encodeCheckResponse,
+      }),
+    ),
     hotMethod(batchCheck, decisions.batchCheck),
-    hotMethod(consumePoints, decisions.consumePoints),
-    hotMethod(Authorization.method.check, gateways.extAuthz.check),
-    hotMethod(RateLimitService.method.shouldRateLimit, gateways.rateLimit.shouldRateLimit),
+    hotMethod(
+      consumePoints,
+      decisions.consumePoints,
+      wireMethod({
+        decode: decodeConsumePointsRequest,
+        work: decisions.decideConsume,
+        encode: encodeConsumePointsResponse,
+      }),
+    ),
+    hotMethod(Authorization.method.check, gateways.extAuthz.check, gateways.extAuthz.wire),
+    hotMethod(
+      RateLimitService.method.shouldRateLimit,
+      gateways.rateLimit.shouldRateLimit,
+      gateways.rateLimit.wire,
+    ),
   ];
   return new Map(hot.map((each) => [`/${each.method.parent.typeName}/${each.method.name}`, each]));
 }

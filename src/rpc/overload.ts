@@ -52,23 +52,32 @@ export function createOverloadBound(maxInFlight: number): OverloadBound {
     }
   }
 
+  class Taken implements Place {
+    readonly #call: Call;
+    #weight = 1;
+
+    constructor(call: Call) {
+      this.#call = call;
+      inFlight++;
+    }
+
+    grow(): void {
+      const more = Math.min(weightOf(this.#call), maxInFlight) - this.#weight;
+      if (inFlight + more > maxInFlight) throw overloaded();
+      inFlight += more;
+      this.#weight += more;
+    }
+
+    leave(): void {
+      inFlight -= this.#weight;
+    }
+  }
+
   return {
     enter(call) {
       if (isOpen(call.method)) return FREE;
       if (inFlight >= maxInFlight) throw overloaded();
-      inFlight++;
-      let weight = 1;
-      return {
-        grow() {
-          const more = Math.min(weightOf(call), maxInFlight) - weight;
-          if (inFlight + more > maxInFlight) throw overloaded();
-          inFlight += more;
-          weight += more;
-        },
-        leave() {
-          inFlight -= weight;
-        },
-      };
+      return new Taken(call);
     },
 
     async boundStream(connection, open) {

@@ -35,6 +35,8 @@ export interface RequestBody {
 
 export interface RequestBodies {
   begin(exchange: Exchange): RequestBody;
+  /** The same for a stream whose engine bounds its time: who reads it says when that is over. */
+  beginTimed(): RequestBody;
   unfinishedBytes(): number;
 }
 
@@ -43,21 +45,26 @@ export function createRequestBodies(given: Partial<BodyBounds> = {}): RequestBod
   const bounds = { ...DEFAULT_BOUNDS, ...given };
   let unfinished = 0;
 
+  function beginTimed(): RequestBody {
+    let held = 0;
+    return {
+      onLate: () => {},
+      add(bytes) {
+        if (unfinished + bytes > bounds.maxUnfinishedBytes) throw overloaded();
+        unfinished += bytes;
+        held += bytes;
+      },
+      end() {
+        unfinished -= held;
+        held = 0;
+      },
+    };
+  }
+
   return {
+    beginTimed,
     begin(exchange) {
-      let held = 0;
-      const body: RequestBody = {
-        onLate: () => {},
-        add(bytes) {
-          if (unfinished + bytes > bounds.maxUnfinishedBytes) throw overloaded();
-          unfinished += bytes;
-          held += bytes;
-        },
-        end() {
-          unfinished -= held;
-          held = 0;
-        },
-      };
+      const body = beginTimed();
       const { request, response } = exchange;
       if ("stream" in request) limitTime(request.stream, bounds.timeoutMs, body);
       else response.once("close", body.end);
@@ -148,7 +155,7 @@ export function discardRest(stream: ServerHttp2Stream): void {
   });
 }
 
-function late(): TollgateError {
+export function late(): TollgateError {
   return new TollgateError("deadline_exceeded", "The request's body did not arrive in time.", {
     reason: "BODY_LATE",
   });

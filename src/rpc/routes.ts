@@ -23,6 +23,7 @@ import { CallerService } from "../gen/tollgate/v1/caller_service_pb.ts";
 import { DirectoryService } from "../gen/tollgate/v1/directory_service_pb.ts";
 import { PointsService } from "../gen/tollgate/v1/points_service_pb.ts";
 import { ReplicaService } from "../gen/tollgate/v1/replica_service_pb.ts";
+import type { WireMethod } from "../wire/wire-method.ts";
 import {
   type AuthorizationServiceDependencies,
   createAuthorizationService,
@@ -43,10 +44,12 @@ export interface Gateways {
       request: CheckRequest,
       call: AuthenticatedCall,
     ): Promise<MessageInitShape<typeof CheckResponseSchema>>;
-    /** What to answer where the call failed; undefined: the error. */
+    /** `check`, from bytes to bytes. */
+    readonly wire: WireMethod<AuthenticatedCall>;
+    /** What to answer where the call failed; undefined: the error. `request` is as in `Call.message`. */
     failed(
       error: TollgateError,
-      request: CheckRequest | undefined,
+      request: object | undefined,
     ): MessageInitShape<typeof CheckResponseSchema> | undefined;
   };
   readonly rateLimit: {
@@ -54,9 +57,10 @@ export interface Gateways {
       request: RateLimitRequest,
       call: AuthenticatedCall,
     ): Promise<MessageInitShape<typeof RateLimitResponseSchema>>;
+    readonly wire: WireMethod<AuthenticatedCall>;
     failed(
       error: TollgateError,
-      request: RateLimitRequest | undefined,
+      request: object | undefined,
     ): MessageInitShape<typeof RateLimitResponseSchema> | undefined;
   };
 }

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, isMessage } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator } from "@bufbuild/protovalidate";
 import { AuthorizationService } from "../gen/tollgate/v1/authorization_service_pb.ts";
@@ -17,7 +17,7 @@ export function createValidation(): (call: Call) => void {
   for (const { input } of [check, batchCheck, consumePoints]) validator.validate(input, create(input));
   return ({ method, message }) => {
     // Envoy's messages hold none of these rules, and whatever a client can put into one is decided.
-    if (message === undefined || method.input === undefined || isGateway(method)) return;
+    if (!isMessage(message) || method.input === undefined || isGateway(method)) return;
     const result = validator.validate(method.input, message);
     if (result.kind === "valid") return;
     if (result.kind === "error") throw result.error;

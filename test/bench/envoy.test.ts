@@ -7,7 +7,7 @@ import {
   withRateLimit,
 } from "../../bench/envoy/envoy-config.ts";
 import { type EnvoyMeasurement, faultsOf } from "../../bench/envoy/envoy-measurement.ts";
-import { envoyRow, envoyTable, median } from "../../bench/envoy/envoy-report.ts";
+import { envoyRow, envoyTable } from "../../bench/envoy/envoy-report.ts";
 import { countDegraded } from "../../bench/envoy/envoy-subjects.ts";
 import type { Decision } from "../../src/core/decision.ts";
 import type { RateLimitDecision } from "../../src/core/rate-limits.ts";
@@ -98,12 +98,6 @@ test("the metrics of a running Tollgate name the decisions that the benchmark co
   metrics.onDecision(decision as unknown as Decision);
   metrics.onRateLimitDecision(decision as unknown as RateLimitDecision);
   expect(countDegraded(await metrics.registry.metrics())).toBe(2);
-});
-
-test("the median is the middle one, and of two the lower", () => {
-  expect(median([30, 10, 20])).toBe(20);
-  expect(median([20, 10])).toBe(10);
-  expect(() => median([])).toThrow(/no run/);
 });
 
 test("the table sets each row against the bare Envoy", () => {

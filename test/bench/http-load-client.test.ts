@@ -3,8 +3,8 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import type { LoadClient } from "../../bench/load/closed-loop.ts";
 import { createHttpLoadClient } from "../../bench/load/http-load-client.ts";
+import type { LoadClient } from "../../bench/load/load-client.ts";
 import { until } from "../support/until.ts";
 
 let server: Server | NetServer | undefined;

@@ -1,8 +1,11 @@
 import { expect, test } from "vitest";
 import { cpuSeconds, parseProcStat, parsePsTime } from "../../bench/cpu-seconds.ts";
 import { percentile } from "../../bench/load/percentile.ts";
-import { type Measurement, medianRun } from "../../bench/measure.ts";
+import { faultsOf, type Measurement } from "../../bench/measure.ts";
+import { median } from "../../bench/median.ts";
 import { reportTable } from "../../bench/report.ts";
+import { parseProcStatus, residentBytes } from "../../bench/resident-bytes.ts";
+import { scalingTable } from "../../bench/scaling/scaling-report.ts";
 import { countCommands, readsRecords } from "../../bench/store-counts.ts";
 
 test("CPU time is utime plus stime of /proc/PID/stat, whatever the command is called", () => {
@@ -67,44 +70,83 @@ test.each([
   expect(readsRecords(query)).toBe(expected);
 });
 
-test("the median run is the one in the middle by CPU, and of two the cheaper", () => {
-  const runs = [30, 10, 20].map((cpuPerCallUs) => measurement({ cpuPerCallUs }));
-  expect(medianRun(runs).cpuPerCallUs).toBe(20);
-  expect(medianRun(runs.slice(0, 2)).cpuPerCallUs).toBe(10);
+test("the median is the middle one, and of two the lower", () => {
+  expect(median([30, 10, 20])).toBe(20);
+  expect(median([20, 10])).toBe(10);
+  expect(() => median([])).toThrow(/no run/);
 });
 
-test("the table sets each server's CPU against the hello's", () => {
-  const hello = measurement({ cpuPerCallUs: 200 });
-  const check = measurement({
-    cpuPerCallUs: 220,
-    redisCpuPerCallUs: 2.5,
-    redisCommandsPerCall: 0.02,
-    postgresStatements: 12,
-    recordReads: 0,
-  });
-  const lines = reportTable(
-    [
-      { name: "hello", run: hello },
-      { name: "check", run: check },
-    ],
-    hello,
-  ).split("\n");
-  expect(new Set(lines.map((line) => line.length)).size).toBe(1);
-  expect(lines[3]?.split("|").map((cell) => cell.trim())).toEqual([
-    "",
-    "check",
-    "220.0",
-    "1.10",
-    "5000",
-    "1.0",
-    "2.0",
-    "2.5",
-    "0.020",
-    "0",
-    "12",
-    "",
+test("resident memory is VmRSS of /proc/PID/status, in bytes", () => {
+  expect(parseProcStatus("Name:\tnode\nVmHWM:\t  900 kB\nVmRSS:\t  512 kB\nRssAnon:\t 7 kB\n")).toBe(524_288);
+  expect(() => parseProcStatus("Name:\tkthreadd\n")).toThrow(/resident/);
+});
+
+test("this process's resident memory grows by what it writes to", async () => {
+  const before = await residentBytes(process.pid);
+  const held = Buffer.alloc(256 * 2 ** 20, 1);
+  // What is collected meanwhile counts against it.
+  expect((await residentBytes(process.pid)) - before).toBeGreaterThan(held.length / 2);
+});
+
+test("a failed call, an unexpected answer and a look-up in Postgres each make a measurement worthless", () => {
+  expect(faultsOf(measurement({}))).toEqual([]);
+  expect(faultsOf(measurement({ failures: 2, statuses: { "0": 998, "14": 2 } }))).toEqual([
+    '2 of 1000 calls failed: {"0":998,"14":2}',
+  ]);
+  expect(faultsOf(measurement({ recordReads: 1 }))).toEqual([
+    "1 look-ups in Postgres, though every key is cached",
   ]);
 });
+
+test("the table sets each server's CPU against Tollgate's, and shows medians of the rounds", () => {
+  const tollgate = {
+    name: "Tollgate",
+    saturated: [10, 30, 20].map((cpuPerCallUs) =>
+      measurement({ cpuPerCallUs, redisCpuPerCallUs: 2.5, redisCommandsPerCall: 0.02, recordReads: 0 }),
+    ),
+    half: [measurement({ p50Ms: 0.5, p99Ms: 0.75 })],
+    alone: [measurement({ p50Ms: 0.125, p99Ms: 0.25 })],
+  };
+  const peer = { ...tollgate, name: "peer", saturated: [measurement({ cpuPerCallUs: 50 })] };
+  expect(cellsOf(reportTable([tollgate, peer], tollgate))).toEqual([
+    [
+      "Tollgate",
+      "20.0",
+      "1.00",
+      "5000",
+      "0.125",
+      "0.250",
+      "0.500",
+      "0.750",
+      "100",
+      "2.5",
+      "0.020",
+      "0",
+      "25",
+    ],
+    ["peer", "50.0", "2.50", "5000", "0.125", "0.250", "0.500", "0.750", "100", "", "", "", "25"],
+  ]);
+});
+
+test("a row of the scaling table is the large side's CPU over the small side's", () => {
+  const small = { size: "10 routes", runs: [measurement({ cpuPerCallUs: 20 })] };
+  const large = { size: "500 routes", runs: [measurement({ cpuPerCallUs: 22, callsPerSecond: 4000 })] };
+  expect(cellsOf(scalingTable([{ small, large }]))).toEqual([
+    ["10 routes … 500 routes", "20.0", "22.0", "1.10", "5000", "4000", "100", "100", "25", "25"],
+  ]);
+});
+
+/** Of each line but the head; all lines of a table are as long. */
+function cellsOf(table: string): string[][] {
+  const lines = table.split("\n");
+  expect(new Set(lines.map((line) => line.length)).size).toBe(1);
+  return lines.slice(2).map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
 
 function measurement(fields: Partial<Measurement>): Measurement {
   return {
@@ -115,6 +157,8 @@ function measurement(fields: Partial<Measurement>): Measurement {
     p50Ms: 1,
     p99Ms: 2,
     cpuPerCallUs: 100,
+    residentBytes: 100 * 2 ** 20,
+    loadCpuShare: 0.25,
     ...fields,
   };
 }

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { exitStatus } from "../../src/cli/exit.ts";
 import type { Config } from "../../src/config.ts";
 import { storeUnavailable } from "../../src/core/errors.ts";
 import { run } from "./run.ts";
@@ -15,7 +16,10 @@ const init = () => Promise.resolve(made);
 describe("serve", () => {
   test("is given the configuration of flags and environment", async () => {
     const configs: Config[] = [];
-    const serve = async (config: Config) => void configs.push(config);
+    const serve = async (config: Config) => {
+      configs.push(config);
+      return exitStatus.ok;
+    };
     const { status } = await run(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "off"], {
       env: { LOG_LEVEL: "debug" },
       actions: { serve },
@@ -29,7 +33,12 @@ describe("serve", () => {
   test("warns of a misspelt variable and of a listener for others, on stderr", async () => {
     const { stdout, stderr } = await run(["serve", "--listen", "0.0.0.0:0"], {
       env: { TOLLGATE_LISTN: "x" },
-      actions: { serve: async (_config, terminal) => terminal.print("tollgate ready") },
+      actions: {
+        async serve(_config, terminal) {
+          terminal.print("tollgate ready");
+          return exitStatus.ok;
+        },
+      },
     });
     expect(stdout).toBe("tollgate ready\n");
     expect(stderr).toMatch(

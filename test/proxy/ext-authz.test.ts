@@ -358,7 +358,7 @@ describe("what reaches the API without a key", () => {
 describe("what a client sends is never an error of the gateway's", () => {
   it("refuses a host of no api, and one of an api that this gateway may not ask about", async () => {
     expect(told(await createAndAsk("other.test")).status).toBe(404);
-    const limited = { caller: callerWith(["check"], ["other"]), deadline: NO_DEADLINE };
+    const limited = { caller: callerWith(["check"], ["other"]), deadline: NO_DEADLINE, isAborted: false };
     expect(told(await ask({}, { as: limited })).status).toBe(404);
   });
 

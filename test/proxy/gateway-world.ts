@@ -35,7 +35,7 @@ export const WATCHED_SHOP = `${SHOP.replace("items.write: {}", "items.write: {sh
   - {name: trial, per: key, points: 2, window: 60s, block: 30s, shadow: true}
 `;
 
-export const call = { caller: admin, deadline: NO_DEADLINE };
+export const call = { caller: admin, deadline: NO_DEADLINE, isAborted: false };
 
 /** The gateways over a real core on stores in memory. */
 export function createGatewayWorld(

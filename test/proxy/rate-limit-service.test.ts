@@ -87,7 +87,11 @@ async function ask(
     onDecision: (decision) => decisions.push(decision),
     onUndecided: (error) => undecided.push(error),
   });
-  const answer = await service.shouldRateLimit(request, { caller: admin, deadline: NO_DEADLINE });
+  const answer = await service.shouldRateLimit(request, {
+    caller: admin,
+    deadline: NO_DEADLINE,
+    isAborted: false,
+  });
   const bytes = toBinary(RateLimitResponseSchema, create(RateLimitResponseSchema, answer));
   return fromBinary(RateLimitResponseSchema, bytes);
 }

@@ -191,6 +191,18 @@ describe("on Redis's own clock", () => {
     expect(new Set(keys.map((key) => /\{\d+\}/.exec(key)?.[0])).size).toBe(1);
   });
 
+  test("a take that nobody waits for by the time it would be sent is not sent, and charges nothing", async () => {
+    const store = createRedisBuckets(redis, { budgetMs: 10_000 });
+    const charge = chargeOf({ points: 10, cost: 1 });
+    const gone = { isAborted: false };
+    const abandoned = store.take({ ...takeOf(charge), waiter: gone }, inTime());
+    const kept = store.take({ ...takeOf(charge), waiter: { isAborted: false } }, inTime());
+    gone.isAborted = true;
+    await expect(abandoned).rejects.toMatchObject({ code: "unavailable", cause: { name: "NotSent" } });
+    expect((await kept).states[0]?.remaining).toBe(9);
+    expect((await store.take(takeOf({ ...charge, cost: 0 }), inTime())).states[0]?.remaining).toBe(9);
+  });
+
   test("takes of one turn of the event loop go in one call", async () => {
     const calls: RedisCall[] = [];
     const store = createRedisBuckets(redis, { budgetMs: 10_000, observe: (call) => calls.push(call) });

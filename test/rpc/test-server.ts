@@ -35,6 +35,7 @@ export interface TestServerOptions extends Core {
   readonly leakReports?: LeakReportEndpoint;
   readonly address?: ListenAddress;
   readonly bounds?: Partial<ListenerBounds>;
+  readonly engine?: "tollgate" | "node";
   readonly bodies?: Partial<BodyBounds>;
   readonly reflection?: boolean;
   readonly maxInFlight?: number;
@@ -91,7 +92,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     onDecision: metrics.onDecision,
     onUndecided: metrics.onUndecided,
   });
-  const { handle, inFlight, unfinishedBytes } = createRequestHandler({
+  const { handle, serveStream, inFlight, unfinishedBytes } = createRequestHandler({
     authorizer,
     gateways,
     forwardAuth,
@@ -114,7 +115,13 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     onFinished: metrics.onFinished,
     onDecision: metrics.onDecision,
   });
-  const listener = createListener({ onRequest: handle, bounds: options.bounds ?? {} });
+  const bodyTimeoutMs = options.bodies?.timeoutMs;
+  const listener = createListener({
+    onRequest: handle,
+    onStream: serveStream,
+    engine: options.engine ?? "tollgate",
+    bounds: { ...(bodyTimeoutMs === undefined ? {} : { bodyTimeoutMs }), ...options.bounds },
+  });
   const address = await listener.listen(options.address ?? { kind: "tcp", host: "127.0.0.1", port: 0 });
   return {
     url: address.kind === "tcp" ? `http://${address.host}:${address.port}` : "http://localhost",

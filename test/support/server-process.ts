@@ -53,7 +53,8 @@ export async function startTollgate(options: TollgateOptions = {}): Promise<Toll
   const server = await startChildServer({
     name: "tollgate serve",
     command: process.execPath,
-    args: [inRepository("bin", "tollgate.js"), "serve", ...(options.args ?? [])],
+    // As `npm start` does it.
+    args: ["--max-semi-space-size=32", inRepository("bin", "tollgate.js"), "serve", ...(options.args ?? [])],
     env: {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",
       HOME: process.env["HOME"] ?? tmpdir(),

@@ -1,0 +1,192 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { PreparedFields } from "../http2/fields.ts";
+import { ErrorCode } from "../http2/frames.ts";
+import type { ServerStream, StreamSink } from "../http2/stream.ts";
+import { authenticated, type Call, createCall } from "./call.ts";
+import type { CallRunner } from "./call-runner.ts";
+import { toConnectError } from "./errors.ts";
+import { respellGrpcMessage } from "./grpc-message.ts";
+import { frameOf, type HotMethod, type HotRequest, isOneMessage, PREFIX_BYTES } from "./grpc-unary.ts";
+import { isGateway } from "./method.ts";
+import { late, type RequestBodies, type RequestBody } from "./request-bodies.ts";
+import { unreadable } from "./unreadable.ts";
+
+const CONTENT_TYPE = "application/grpc+proto";
+const HEAD = new PreparedFields([":status", "200", "content-type", CONTENT_TYPE]);
+const SUCCEEDED = new PreparedFields(["grpc-status", "0"]);
+const NO_BYTES = Buffer.alloc(0);
+
+/** Whether `serveGrpcStream` knows all that the header list asks for. */
+export function isPlainGrpcFields(fields: readonly string[]): boolean {
+  let isGrpc = false;
+  let hasEncoding = false;
+  let hasTimeout = false;
+  for (let index = 0; index < fields.length; index += 2) {
+    const value = fields[index + 1] as string;
+    switch (fields[index]) {
+      case ":method":
+        if (value !== "POST") return false;
+        break;
+      case "content-type":
+        if (isGrpc || (value !== "application/grpc" && value !== CONTENT_TYPE)) return false;
+        isGrpc = true;
+        break;
+      case "grpc-encoding":
+        if (hasEncoding || value !== "identity") return false;
+        hasEncoding = true;
+        break;
+      case "grpc-timeout":
+        if (hasTimeout || !/^\d{1,8}[HMSmun]$/.test(value)) return false;
+        hasTimeout = true;
+        break;
+      default:
+    }
+  }
+  return isGrpc;
+}
+
+/** A field's value; several are joined by commas, as any list of header values is (RFC 9110 5.3). */
+export function fieldOf(fields: readonly string[], name: string): string | null {
+  let joined: string | null = null;
+  for (let index = 0; index < fields.length; index += 2) {
+    if (fields[index] !== name) continue;
+    const value = fields[index + 1] as string;
+    joined = joined === null ? value : `${joined}, ${value}`;
+  }
+  return joined;
+}
+
+/** What all streams are served with. */
+export interface GrpcStreamContext {
+  readonly runner: CallRunner;
+  readonly bodies: Pick<RequestBodies, "beginTimed">;
+  readonly readMaxBytes: number;
+  /** Serves the request in full generality; `whole` is all of its body. */
+  readonly otherwise: (
+    stream: ServerStream,
+    request: { readonly call: Call; readonly body: RequestBody; readonly whole: Buffer },
+  ) => void;
+  /** Told when the answer could not be written. */
+  readonly onUndelivered: (error: unknown) => void;
+}
+
+/** As `serveGrpcUnary`, on a stream of our own engine: what is read is served at once, and answered in one piece. */
+export class GrpcStream implements StreamSink {
+  readonly #stream: ServerStream;
+  readonly #hot: HotMethod;
+  readonly #context: GrpcStreamContext;
+  readonly #call: Call;
+  /** Made where the body does not come in one piece. */
+  #body: RequestBody | undefined;
+  #chunks: Buffer[] | undefined;
+  #length = 0;
+  #isServed = false;
+
+  constructor(stream: ServerStream, { hot, context }: { hot: HotMethod; context: GrpcStreamContext }) {
+    const { fields } = stream;
+    this.#stream = stream;
+    this.#hot = hot;
+    this.#context = context;
+    this.#call = createCall({
+      method: hot.method,
+      message: undefined,
+      header: (name) => fieldOf(fields, name),
+    });
+    stream.receive(this);
+    const refusal = context.runner.refusal(hot.method, fieldOf(fields, "authorization"));
+    if (refusal !== undefined) this.#stopWith(refusal);
+  }
+
+  onData(bytes: Buffer): void {
+    const { bodies, readMaxBytes } = this.#context;
+    this.#length += bytes.length;
+    if (this.#length > readMaxBytes + PREFIX_BYTES) {
+      const message = `message is larger than ${readMaxBytes} bytes`;
+      this.#stopWith(unreadable(new ConnectError(message, Code.ResourceExhausted), this.#hot.method.input));
+      return;
+    }
+    this.#body ??= bodies.beginTimed();
+    this.#chunks ??= [];
+    try {
+      this.#body.add(bytes.length);
+    } catch (error) {
+      this.#stopWith(error);
+      return;
+    }
+    this.#chunks.push(Buffer.from(bytes));
+  }
+
+  onLast(last: Buffer): void {
+    let bytes = last;
+    if (this.#chunks !== undefined) {
+      // It may be the piece that is too much.
+      this.onData(last);
+      if (this.#isServed) return;
+      bytes = Buffer.concat(this.#chunks);
+    }
+    this.#endBody();
+    const request = this.#hot.read(bytes);
+    if (request !== undefined) this.#answer(request).catch(this.#context.onUndelivered);
+    else if (isGateway(this.#call.method) && isOneMessage(bytes)) {
+      // Bytes of a client's that are no text, as a gateway passes them on: not for it to be told of an error.
+      const error = new ConnectError("parse binary: it cannot be read", Code.InvalidArgument);
+      this.#fail(this.#context.runner.failed(this.#call, unreadable(error, this.#hot.method.input)));
+    } else {
+      const body = this.#body ?? this.#context.bodies.beginTimed();
+      this.#context.otherwise(this.#stream, { call: this.#call, body, whole: Buffer.from(bytes) });
+    }
+  }
+
+  onLate(): void {
+    this.#stopWith(late());
+  }
+
+  onAborted(): void {
+    this.#call.isAborted = true;
+    // Whoever serves it already answers to nobody, later.
+    if (!this.#isServed) this.#stream.reset(ErrorCode.CANCEL);
+    this.#endBody();
+  }
+
+  #stopWith(error: unknown): void {
+    if (this.#isServed) return;
+    this.#endBody();
+    this.#fail(this.#context.runner.failed(this.#call, error));
+  }
+
+  #endBody(): void {
+    this.#isServed = true;
+    this.#chunks = undefined;
+    this.#body?.end();
+  }
+
+  async #answer({ message, work }: HotRequest): Promise<void> {
+    const call = this.#call;
+    call.message = message;
+    try {
+      this.#succeed(await this.#context.runner.run(call, () => work(authenticated(call))));
+    } catch (thrown) {
+      this.#fail(thrown instanceof ConnectError ? thrown : toConnectError(thrown, call.requestId));
+    }
+  }
+
+  #succeed(frame: Buffer): void {
+    const { requestId } = this.#call;
+    const head =
+      requestId === "" ? HEAD : [":status", "200", "content-type", CONTENT_TYPE, "x-request-id", requestId];
+    this.#stream.answer({ head, body: frame, trailers: SUCCEEDED });
+  }
+
+  #fail(error: ConnectError): void {
+    const instead = this.#context.runner.answerInstead(this.#call, error);
+    if (instead !== undefined) {
+      this.#succeed(frameOf(toBinary(this.#hot.method.output, instead)));
+      return;
+    }
+    const trailer = setTrailerStatus(new Headers(), error);
+    respellGrpcMessage(trailer);
+    this.#stream.answer({ head: HEAD, body: NO_BYTES, trailers: [...trailer].flat() });
+  }
+}
