@@ -30,6 +30,8 @@ export interface ExactRunOptions {
   readonly faultPauseMs: number;
   /** Of the faults, how many kill a server. */
   readonly kills: number;
+  /** On top of the servers' environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface ExactRun {
@@ -54,6 +56,7 @@ export async function exactRun(options: ExactRunOptions): Promise<ExactRun> {
     TOLLGATE_ADMIN_TOKEN: randomBytes(24).toString("hex"),
     TOLLGATE_POINTS_BUDGET: `${options.budgetMs}ms`,
     TOLLGATE_POLICIES: writePolicies(options.onOutage),
+    ...options.env,
   };
   const servers: ExactServer[] = [];
   const history: Decision[] = [];

@@ -1,5 +1,6 @@
 // npm run test:exact [-- --seed 1 --decisions 200000 --on-outage deny --budget-ms 50]: asks three servers for points while faults
 // happen, once for each on_outage, and judges what they answered. Exits 1 when a rule was broken.
+// With --workers 2 each server is of two processes; then only --on-outage deny, since local shares are each process's.
 // With --cluster: in a Redis Cluster whose slots move and whose masters change, first by consent, then killed.
 // With --losses [--times 5]: measures what Redis itself loses, in a cluster and alone.
 import { parseArgs } from "node:util";
@@ -18,10 +19,12 @@ const { values } = parseArgs({
     times: { type: "string", default: "5" },
     decisions: { type: "string" },
     "budget-ms": { type: "string", default: "50" },
+    workers: { type: "string", default: "1" },
     "on-outage": { type: "string", default: "deny,local" },
   },
 });
 const seed = whole("seed", values.seed);
+const env = { TOLLGATE_WORKERS: values.workers };
 const decisions = whole("decisions", values.decisions ?? (values.cluster ? "60000" : "200000"));
 
 if (values.losses) await measureLosses({ times: whole("times", values.times) });
@@ -64,7 +67,7 @@ async function runWith({
 }
 
 function runOnOneRedis(onOutage: OnOutage, databaseUrl: string): Promise<Ran> {
-  return exactRun({ ...runOptions(onOutage, databaseUrl), clients: 64, subjects: 50, kills: 0.1 });
+  return exactRun({ ...runOptions(onOutage, databaseUrl), clients: 64, subjects: 50, kills: 0.1, env });
 }
 
 async function runInCluster({

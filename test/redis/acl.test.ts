@@ -6,6 +6,7 @@ import { createRedis } from "../../src/redis/connect.ts";
 import { createRedisBuckets } from "../../src/redis/redis-buckets.ts";
 import { createRedisCorrections } from "../../src/redis/redis-corrections.ts";
 import { chargeOf, inTime, takeOf } from "../contract/bucket-store.ts";
+import { freePort } from "../support/free-port.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 import { inRepository } from "../support/repository.ts";
 import { until } from "../support/until.ts";
@@ -44,7 +45,12 @@ async function setUser(client: Redis, words: readonly string[]): Promise<void> {
 
 /** A cluster of one node. */
 async function startNode(): Promise<{ node: RedisServer; nodeAdmin: Redis }> {
-  const node = await startRedis({ args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"] });
+  const node = await startRedis({
+    args: [
+      ...["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"],
+      ...["--cluster-port", String(await freePort())],
+    ],
+  });
   const nodeAdmin = new Redis(node.url, { protocol: 2 });
   await nodeAdmin.cluster("ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot));
   await until(async () => (await nodeAdmin.cluster("INFO")).includes("cluster_state:ok"));

@@ -128,7 +128,9 @@ test("the client of a cluster is told from that of one server", async () => {
 });
 
 test("the start is refused when the cluster announces a node that cannot be reached", async () => {
-  const server = await startRedis({ args: ["--cluster-enabled", "yes"] });
+  const server = await startRedis({
+    args: ["--cluster-enabled", "yes", "--cluster-port", String(await freePort())],
+  });
   const admin = new Redis(server.url, { protocol: 2 });
   await admin.cluster("ADDSLOTS", ...Array.from({ length: SLOTS }, (_, slot) => slot));
   while (!(await admin.cluster("INFO")).includes("cluster_state:ok")) await admin.ping();

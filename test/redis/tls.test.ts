@@ -154,7 +154,11 @@ describe("a cluster with TLS", () => {
   async function startNode(certificate: Certificate, host: string) {
     const announced = ["--cluster-announce-ip", "127.0.0.1", "--cluster-announce-hostname", host];
     const preferred = ["--cluster-preferred-endpoint-type", "hostname"];
-    const args = ["--cluster-enabled", "yes", "--tls-cluster", "yes", ...announced, ...preferred];
+    const args = [
+      ...["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", String(await freePort())],
+      ...announced,
+      ...preferred,
+    ];
     const node = await startTlsRedis(certificate, { args });
     const admin = new Redis(node.url, { protocol: 2 });
     await admin.cluster("ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot));

@@ -1,4 +1,4 @@
-// npm run test:revocation [-- --seed 1 --changes 2000 --faults off,dead,on]: three replicas are asked while rights are
+// npm run test:revocation [-- --seed 1 --changes 2000 --faults off,dead,on --workers 1]: three replicas are asked while rights are
 // taken away, without faults, with one replica that dies again and again, and with faults of all kinds; no Check that
 // began after a change had answered may be allowed by what it took. Prints how long the changes took. Exits 1 where a
 // rule was broken.
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
     changes: { type: "string", default: "2000" },
     faults: { type: "string", default: "off,dead,on" },
+    workers: { type: "string", default: "1" },
   },
 });
 
@@ -30,6 +31,7 @@ for (const faults of values.faults.split(",")) {
     changes: Number(values.changes),
     clients: 8,
     faults,
+    env: { TOLLGATE_WORKERS: values.workers },
   });
   print(run, performance.now() - startMs);
   if (run.violations.length > 0) process.exitCode = 1;

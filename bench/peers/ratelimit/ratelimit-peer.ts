@@ -88,7 +88,9 @@ export async function startRateLimitPeer(options: RateLimitPeerOptions): Promise
 
 /** A Redis Cluster whose only node has all slots. */
 async function startClusterOfOne(): Promise<RedisServer> {
-  const redis = await startRedis({ args: ["--cluster-enabled", "yes"] });
+  const redis = await startRedis({
+    args: ["--cluster-enabled", "yes", "--cluster-port", String(await freePort())],
+  });
   const client = new Redis(redis.url);
   await client.call("CLUSTER", "ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot));
   while (!/cluster_state:ok/.test(String(await client.call("CLUSTER", "INFO")))) {
