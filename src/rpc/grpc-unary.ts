@@ -86,8 +86,7 @@ export function isPlainGrpc(request: Http2ServerRequest): boolean {
 }
 
 /**
- * Serves a unary gRPC call on HTTP/2 without Connect's request objects and streams: 75 µs of CPU a Check
- * against 237 for the smallest call through Connect, on the same listener. Only the common form is done
+ * Serves a unary gRPC call on Node's HTTP/2 without Connect's request objects and streams. Only the common form is done
  * here; whatever else the body turns out to be (compressed, not one message) goes to `otherwise`, so that
  * there is one place that answers it. Both ways pass through the same runner, and the tests run both.
  */
