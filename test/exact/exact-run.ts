@@ -30,8 +30,8 @@ export interface ExactRunOptions {
   readonly faultPauseMs: number;
   /** Of the faults, how many kill a server. */
   readonly kills: number;
-  /** On top of the servers' environment. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Processes of each server; default 1. */
+  readonly workers?: number;
 }
 
 export interface ExactRun {
@@ -56,7 +56,7 @@ export async function exactRun(options: ExactRunOptions): Promise<ExactRun> {
     TOLLGATE_ADMIN_TOKEN: randomBytes(24).toString("hex"),
     TOLLGATE_POINTS_BUDGET: `${options.budgetMs}ms`,
     TOLLGATE_POLICIES: writePolicies(options.onOutage),
-    ...options.env,
+    TOLLGATE_WORKERS: String(options.workers ?? 1),
   };
   const servers: ExactServer[] = [];
   const history: Decision[] = [];
@@ -68,7 +68,7 @@ export async function exactRun(options: ExactRunOptions): Promise<ExactRun> {
     }
     const call = createJsonApi((servers[0] as ExactServer).url, env.TOLLGATE_ADMIN_TOKEN);
     const subjects = await createSubjects(call, options.subjects);
-    await acquainted(options.databaseUrl);
+    await acquainted(options.databaseUrl, SERVERS * (options.workers ?? 1));
     const onDecisions = (decisions: readonly Decision[]) => void history.push(...decisions);
 
     const calm = new AbortController();
@@ -126,8 +126,8 @@ function rulesFor({ onOutage, budgetMs }: ExactRunOptions): Rules {
 /** The longest that a process is without Redis, in which it keeps what it decided alone. */
 const TOLD_LATER_MS = 10_000;
 
-/** Until each server has counted the others; its local share hangs on that. */
-export async function acquainted(databaseUrl: string): Promise<void> {
+/** Until each replica has counted the others; its local share hangs on that. */
+export async function acquainted(databaseUrl: string, replicas = SERVERS): Promise<void> {
   const sql = postgres(databaseUrl, { max: 1 });
   const renewals = new Map<string, Set<number>>();
   try {
@@ -137,7 +137,7 @@ export async function acquainted(databaseUrl: string): Promise<void> {
         renewals.set(id, (renewals.get(id) ?? new Set()).add(renew_time.getTime()));
       }
       // The second that is seen began when all were there; the third when the second's answer had been read.
-      return renewals.size === SERVERS && [...renewals.values()].every(({ size }) => size >= 3);
+      return renewals.size === replicas && [...renewals.values()].every(({ size }) => size >= 3);
     });
   } finally {
     await sql.end();

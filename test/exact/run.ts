@@ -24,7 +24,7 @@ const { values } = parseArgs({
   },
 });
 const seed = whole("seed", values.seed);
-const env = { TOLLGATE_WORKERS: values.workers };
+const workers = whole("workers", values.workers);
 const decisions = whole("decisions", values.decisions ?? (values.cluster ? "60000" : "200000"));
 
 if (values.losses) await measureLosses({ times: whole("times", values.times) });
@@ -67,7 +67,7 @@ async function runWith({
 }
 
 function runOnOneRedis(onOutage: OnOutage, databaseUrl: string): Promise<Ran> {
-  return exactRun({ ...runOptions(onOutage, databaseUrl), clients: 64, subjects: 50, kills: 0.1, env });
+  return exactRun({ ...runOptions(onOutage, databaseUrl), clients: 64, subjects: 50, kills: 0.1, workers });
 }
 
 async function runInCluster({

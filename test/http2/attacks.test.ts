@@ -23,7 +23,7 @@ import {
 } from "./attacks/raw-frames.ts";
 
 /** By which the server's resident set may grow above what a good client makes of it, whatever the attack. */
-const MOST_GROWTH_BYTES = 128 * 1024 * 1024;
+const MOST_GROWTH_BYTES = 256 * 1024 * 1024;
 
 let server: AttackedServer;
 let good: GoodClient;

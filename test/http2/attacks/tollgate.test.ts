@@ -12,7 +12,7 @@ import { connectRaw } from "./raw-client.ts";
 import { headers, lastData, reset } from "./raw-frames.ts";
 
 /** By which the server may grow, whatever all the attacks together do. */
-const MOST_GROWTH_BYTES = 192 * 1024 * 1024;
+const MOST_GROWTH_BYTES = 256 * 1024 * 1024;
 /** What all keys may spend in a minute, by the policy of Retool. */
 const LIMIT = 300;
 
