@@ -163,7 +163,7 @@ export function parseWord<Word extends string>(words: readonly Word[]) {
 
 export function parseInteger(least: number, most: number) {
   return (value: string, source: string): number => {
-    const number = /^\d{1,9}$/.test(value) ? Number(value) : -1;
+    const number = /^\d{1,12}$/.test(value) ? Number(value) : -1;
     if (number < least || number > most)
       throw wrong(source, value, `a whole number from ${least} to ${most}`);
     return number;
@@ -220,17 +220,8 @@ function wireBoundOf(pair: string, source: string): readonly [name: keyof WireBo
     );
   }
   const [least, most] = wireBounds[name as keyof typeof wireBounds];
-  const parse = name.endsWith("-timeout") ? parseDuration(least, most) : parseLargeInteger(least, most);
+  const parse = name.endsWith("-timeout") ? parseDuration(least, most) : parseInteger(least, most);
   return [name as keyof WireBounds, parse(text, `${name} of ${source}`)];
-}
-
-function parseLargeInteger(least: number, most: number) {
-  return (value: string, source: string): number => {
-    const number = /^\d{1,12}$/.test(value) ? Number(value) : -1;
-    if (number < least || number > most)
-      throw wrong(source, value, `a whole number from ${least} to ${most}`);
-    return number;
-  };
 }
 
 export function isLoopback(host: string): boolean {

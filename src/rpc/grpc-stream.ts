@@ -4,11 +4,12 @@ import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { PreparedFields } from "../http2/fields.ts";
 import { ErrorCode } from "../http2/frames.ts";
 import type { ServerStream, StreamSink } from "../http2/stream.ts";
+import { PREFIX_BYTES } from "../wire/wire-writer.ts";
 import { authenticated, type Call, createCall } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import { toConnectError } from "./errors.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
-import { frameOf, type HotMethod, type HotRequest, isOneMessage, PREFIX_BYTES } from "./grpc-unary.ts";
+import { frameOf, type HotMethod, type HotRequest, isOneMessage } from "./grpc-unary.ts";
 import { isGateway } from "./method.ts";
 import { late, type RequestBodies, type RequestBody } from "./request-bodies.ts";
 import { unreadable } from "./unreadable.ts";
@@ -18,7 +19,7 @@ const HEAD = new PreparedFields([":status", "200", "content-type", CONTENT_TYPE]
 const SUCCEEDED = new PreparedFields(["grpc-status", "0"]);
 const NO_BYTES = Buffer.alloc(0);
 
-/** Whether `serveGrpcStream` knows all that the header list asks for. */
+/** Whether the ways from bytes to bytes know all that a request's header list asks for, of either engine. */
 export function isPlainGrpcFields(fields: readonly string[]): boolean {
   let isGrpc = false;
   let hasEncoding = false;

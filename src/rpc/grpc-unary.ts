@@ -13,6 +13,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { TollgateError } from "../core/errors.ts";
 import type { WireMethod } from "../wire/wire-method.ts";
+import { PREFIX_BYTES } from "../wire/wire-writer.ts";
 import { type AuthenticatedCall, authenticated, type Call } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import { toConnectError } from "./errors.ts";
@@ -69,20 +70,6 @@ export interface GrpcUnaryOptions {
   readonly otherwise: (body: Uint8Array) => void;
   /** Told when the answer could not be written: the client is gone. */
   readonly onUndelivered: (error: unknown) => void;
-}
-
-/** Of a gRPC message: whether it is compressed, and its length. */
-export const PREFIX_BYTES = 5;
-
-/** Whether `serveGrpcUnary` knows all that the headers ask for. */
-export function isPlainGrpc(request: Http2ServerRequest): boolean {
-  const { headers } = request;
-  const type = headers["content-type"];
-  if (type !== "application/grpc" && type !== "application/grpc+proto") return false;
-  const encoding = headers["grpc-encoding"];
-  if (encoding !== undefined && encoding !== "identity") return false;
-  const timeout = headers["grpc-timeout"];
-  return timeout === undefined || (typeof timeout === "string" && /^\d{1,8}[HMSmun]$/.test(timeout));
 }
 
 /**

@@ -27,7 +27,7 @@ import { decodeConsumePointsRequest, encodeConsumePointsResponse } from "./consu
 import { createDecisions, type Decisions, type DecisionsDependencies } from "./decisions.ts";
 import { toTollgateError } from "./errors.ts";
 import { respellingGrpcMessage } from "./grpc-message.ts";
-import { type HotMethod, hotMethod, isPlainGrpc, serveGrpcUnary } from "./grpc-unary.ts";
+import { type HotMethod, hotMethod, serveGrpcUnary } from "./grpc-unary.ts";
 import { fieldOf, GrpcStream, type GrpcStreamContext, isPlainGrpcFields } from "./grpc-stream.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
 import { type HttpEndpoint, serveHttpEndpoint } from "./http-endpoint.ts";
@@ -222,7 +222,7 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
       const call = createCall({ method, message: undefined, header });
       const refusal = runner.refusal(method, authorization);
       const hot = hotMethods.get(path);
-      if (hot !== undefined && "stream" in request && request.method === "POST" && isPlainGrpc(request)) {
+      if (hot !== undefined && "stream" in request && isPlainGrpcFields(request.rawHeaders)) {
         const body = bodies.begin({ request, response });
         serveGrpcUnary(request, response as Http2ServerResponse, {
           hot,
