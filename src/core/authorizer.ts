@@ -9,18 +9,22 @@ import {
 } from "./decision-run.ts";
 import type { Policy } from "./policy.ts";
 import { type PolicySet, policyByHost, policyByName } from "./policy-set.ts";
-import type { Deadline, RightsSource, Waiter } from "./ports.ts";
+import type { Deadline, MaybePromise, RightsSource, Waiter } from "./ports.ts";
+import type { KeyRecord } from "./records.ts";
 
-/** Decides requests. A denial is a value; what is thrown (TollgateError) could not be decided. */
+/**
+ * Decides requests. A denial is a value; what is thrown at once, or rejected with (TollgateError), could not be
+ * decided.
+ */
 export interface Authorizer {
   /**
    * Throws what is the caller's own mistake in a check, as far as that can be told without a store: so that
    * of several checks none is charged before all can be decided.
    */
   verify(input: CheckInput, caller: Caller): void;
-  check(input: CheckInput, caller: Caller, deadline: Deadline, waiter?: Waiter): Promise<Decision>;
+  check(input: CheckInput, caller: Caller, deadline: Deadline, waiter?: Waiter): MaybePromise<Decision>;
   /** Charges a live key's limits; rights are not asked. */
-  consume(input: ConsumeInput, caller: Caller, deadline: Deadline, waiter?: Waiter): Promise<Decision>;
+  consume(input: ConsumeInput, caller: Caller, deadline: Deadline, waiter?: Waiter): MaybePromise<Decision>;
 }
 
 export interface AuthorizerDependencies extends DecisionDependencies {
@@ -38,7 +42,7 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
       if (input.points === undefined) costOf(permission);
     },
 
-    async check(input, caller, deadline, waiter) {
+    check(input, caller, deadline, waiter) {
       const set = dependencies.policies();
       const { policy, environment } = policyOfRequest(set, input);
       requireApi(caller, policy.api);
@@ -53,25 +57,28 @@ export function createAuthorizer(dependencies: AuthorizerDependencies): Authoriz
         deadline,
         waiter,
       });
-      return run.finish(await run.check(input));
+      return run.check(input);
     },
 
-    async consume(input, caller, deadline, waiter) {
+    consume(input, caller, deadline, waiter) {
       const set = dependencies.policies();
-      const policy = await policyOfSubject(set, { input, caller, rights: dependencies.rights, deadline });
-      requireApi(caller, policy.api);
-      const run = new DecisionRun(dependencies, {
-        set,
-        policy,
-        environment: "any",
-        caller,
-        requestId: input.requestId,
-        mode: input.mode,
-        explain: false,
-        deadline,
-        waiter,
-      });
-      return run.finish(await run.consume(input));
+      const consumeBy = (policy: Policy): MaybePromise<Decision> => {
+        requireApi(caller, policy.api);
+        const run = new DecisionRun(dependencies, {
+          set,
+          policy,
+          environment: "any",
+          caller,
+          requestId: input.requestId,
+          mode: input.mode,
+          explain: false,
+          deadline,
+          waiter,
+        });
+        return run.consume(input);
+      };
+      const policy = policyOfSubject(set, { input, caller, rights: dependencies.rights, deadline });
+      return policy instanceof Promise ? policy.then(consumeBy) : consumeBy(policy);
     },
   };
 }
@@ -97,18 +104,22 @@ function policyOfRequest(set: PolicySet, input: CheckInput): RequestPolicy {
   return { policy, environment: isStrange ? "none" : "any" };
 }
 
-async function policyOfSubject(
+function policyOfSubject(
   set: PolicySet,
   options: { input: ConsumeInput; caller: Caller; rights: RightsSource; deadline: Deadline },
-): Promise<Policy> {
+): MaybePromise<Policy> {
   const { input, caller, rights, deadline } = options;
-  if (input.api === "" && "keyId" in input.subject) {
-    const key = await rights.keyById(input.subject.keyId, deadline);
+  if (input.api !== "" || !("keyId" in input.subject)) return policyOfCaller(set, input, caller);
+  const policyOf = (key: KeyRecord | undefined): Policy =>
     // To a caller of other apis it does not exist.
-    if (key !== undefined && (caller.apis.size === 0 || caller.apis.has(key.api))) {
-      return policyByName(set, key.api);
-    }
-  }
+    key !== undefined && (caller.apis.size === 0 || caller.apis.has(key.api))
+      ? policyByName(set, key.api)
+      : policyOfCaller(set, input, caller);
+  const found = rights.keyById(input.subject.keyId, deadline);
+  return found instanceof Promise ? found.then(policyOf) : policyOf(found);
+}
+
+function policyOfCaller(set: PolicySet, input: ConsumeInput, caller: Caller): Policy {
   const [only, ...others] = caller.apis;
   return policyByName(set, input.api === "" && only !== undefined && others.length === 0 ? only : input.api);
 }

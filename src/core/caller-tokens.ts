@@ -22,15 +22,19 @@ export interface IssuedCallerToken {
   readonly secret: string;
 }
 
+/** A secret that was sent, of which nothing but this is kept. */
+export interface PresentedToken {
+  readonly digest: string;
+  /** False: the secret is nobody's, which shows without a store. */
+  readonly isPlausible: boolean;
+}
+
 /** Making, listing and ending tokens is for callers that are not limited to some apis: PERMISSION_DENIED. */
 export interface CallerTokens {
-  /**
-   * False: the secret is nobody's, which is told without a store; so cheap that it can be asked before a
-   * request's body is read.
-   */
-  isPlausible(secret: string): boolean;
-  /** Who holds the secret; undefined: it is unknown, expired or revoked. Asked on every request. */
-  authenticate(secret: string, deadline: Deadline): MaybePromise<Caller | undefined>;
+  /** Asks no store, and is so cheap that it can be done before a request's body is read. */
+  present(secret: string): PresentedToken;
+  /** Whose it is; undefined: it is unknown, expired or revoked. Asked on every request. */
+  authenticate(presented: PresentedToken, deadline: Deadline): MaybePromise<Caller | undefined>;
   create(input: CreateCallerTokenInput, caller: Caller, deadline: Deadline): Promise<IssuedCallerToken>;
   list(
     input: { pageSize: number; pageToken: string },
@@ -68,12 +72,14 @@ export function createCallerTokens(dependencies: CallerTokensDependencies): Call
   }
 
   return {
-    isPlausible: (secret) => secretPrefix(secret) === PREFIX || secretDigest(secret) === adminDigest,
-
-    authenticate(secret, deadline) {
+    present(secret) {
       const digest = secretDigest(secret);
+      return { digest, isPlausible: secretPrefix(secret) === PREFIX || digest === adminDigest };
+    },
+
+    authenticate({ digest, isPlausible }, deadline) {
       if (digest === adminDigest) return ADMIN;
-      if (secretPrefix(secret) !== PREFIX) return undefined;
+      if (!isPlausible) return undefined;
       const token = rights.callerToken(digest, deadline);
       return token instanceof Promise ? token.then(callerOf) : callerOf(token);
     },

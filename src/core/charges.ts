@@ -87,9 +87,12 @@ export function isInShadow({ limit }: Charge): boolean {
 
 /** The limits' states after a decision, in the order of its charges; empty when no bucket was looked at. */
 export function pointsStates(charges: readonly Charge[], answer: TakeAnswer | undefined): PointsState[] {
-  return (answer?.states ?? []).map((state, index) => {
+  const points: PointsState[] = [];
+  const states = answer?.states ?? NO_STATES;
+  for (let index = 0; index < states.length; index++) {
+    const state = states[index] as BucketState;
     const charge = charges[index] as Charge;
-    return {
+    points.push({
       limitName: charge.limit.name,
       limit: charge.points,
       cost: charge.cost,
@@ -98,9 +101,12 @@ export function pointsStates(charges: readonly Charge[], answer: TakeAnswer | un
       resetMs: state.resetMs,
       blockedMs: state.blockedMs,
       shadow: isInShadow(charge) ? { reason: refusalAlone(charge, state) } : undefined,
-    };
-  });
+    });
+  }
+  return points;
 }
+
+const NO_STATES: readonly BucketState[] = [];
 
 function refusalAlone({ cost, points }: Charge, { outcome }: BucketState): DenyReason | undefined {
   if (outcome === "admitted") return undefined;
@@ -108,12 +114,16 @@ function refusalAlone({ cost, points }: Charge, { outcome }: BucketState): DenyR
   return outcome === "blocked" ? "BLOCKED" : "POINTS_EXCEEDED";
 }
 
+function isRefusingInShadow({ shadow }: PointsState): boolean {
+  return shadow?.reason !== undefined;
+}
+
 /** As one refusal tells those of several limits. */
 const SHADOW_REASONS: readonly DenyReason[] = ["COST_ABOVE_LIMIT", "BLOCKED", "POINTS_EXCEEDED"];
 
 /** Why the limits in shadow would have refused; undefined: they would not. */
 export function shadowReasonOf(limits: readonly PointsState[]): DenyReason | undefined {
-  if (!limits.some(({ shadow }) => shadow?.reason !== undefined)) return undefined;
+  if (!limits.some(isRefusingInShadow)) return undefined;
   return SHADOW_REASONS.find((reason) => limits.some(({ shadow }) => shadow?.reason === reason));
 }
 
@@ -125,15 +135,19 @@ export function tightestOf(
   charges: readonly Charge[],
   answer: Pick<TakeAnswer, "states"> | undefined,
 ): number {
+  const states = answer?.states ?? NO_STATES;
   let tightest = -1;
-  let best: { state: BucketState; share: number } | undefined;
-  for (const [index, state] of (answer?.states ?? []).entries()) {
+  for (let index = 0; index < states.length; index++) {
     const charge = charges[index] as Charge;
     if (isInShadow(charge)) continue;
-    const share = state.remaining / charge.points;
-    if (best === undefined || isTighter({ state, share }, best)) {
+    if (
+      tightest === -1 ||
+      isTighter(
+        { state: states[index] as BucketState, points: charge.points },
+        { state: states[tightest] as BucketState, points: (charges[tightest] as Charge).points },
+      )
+    ) {
       tightest = index;
-      best = { state, share };
     }
   }
   return tightest;
@@ -141,20 +155,25 @@ export function tightestOf(
 
 interface Tightness {
   readonly state: BucketState;
-  /** Of the limit's points, what is left: 0 to 1. */
-  readonly share: number;
+  /** The limit's. */
+  readonly points: number;
 }
 
 function isTighter(a: Tightness, b: Tightness): boolean {
   if (a.state.retryAfterMs !== b.state.retryAfterMs) return a.state.retryAfterMs > b.state.retryAfterMs;
-  return a.share < b.share;
+  return a.state.remaining / a.points < b.state.remaining / b.points;
 }
 
 /** Until the same cost could pass every limit that refuses. */
 export function retryAfterMsOf(charges: readonly Charge[], answer: TakeAnswer | undefined): number {
-  return (answer?.states ?? []).reduce((longest, state, index) => {
-    return isInShadow(charges[index] as Charge) ? longest : Math.max(longest, state.retryAfterMs);
-  }, 0);
+  const states = answer?.states ?? NO_STATES;
+  let longest = 0;
+  for (let index = 0; index < states.length; index++) {
+    if (!isInShadow(charges[index] as Charge)) {
+      longest = Math.max(longest, (states[index] as BucketState).retryAfterMs);
+    }
+  }
+  return longest;
 }
 
 /**

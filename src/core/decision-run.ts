@@ -1,13 +1,6 @@
 import { type AddressRange, isInRanges, parseAddressRange } from "./address-range.ts";
 import type { Caller } from "./callers.ts";
-import {
-  chargesFor,
-  isInShadow,
-  pointsStates,
-  retryAfterMsOf,
-  shadowReasonOf,
-  tightestOf,
-} from "./charges.ts";
+import { isInShadow, pointsStates, retryAfterMsOf, shadowReasonOf, tightestOf } from "./charges.ts";
 import type {
   CheckInput,
   ConsumeInput,
@@ -28,6 +21,7 @@ import type {
   BucketStore,
   Charge,
   Deadline,
+  Footing,
   Grace,
   KeyUse,
   MaybePromise,
@@ -38,8 +32,9 @@ import type {
 } from "./ports.ts";
 import { queryParameter } from "./query-parameter.ts";
 import type { KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
-import { isScopeAvailable, missingOfGate, type Rights, rightsOf } from "./rights.ts";
+import { isScopeAvailable } from "./rights.ts";
 import { secretDigest, secretPrefix } from "./secret.ts";
+import { principalOf, type Standing, standingOf } from "./standing.ts";
 
 export interface DecisionDependencies {
   readonly rights: RightsSource;
@@ -50,14 +45,13 @@ export interface DecisionDependencies {
   readonly onUse?: (use: KeyUse) => void;
 }
 
-/** What a decision is about, once it is known: undefined is "not got to yet". */
-interface Found {
-  key: KeyRecord | undefined;
-  type: KeyType | undefined;
-  secret: KeyUse["secret"];
-  workspace: WorkspaceRecord | undefined;
-  member: MemberRecord | undefined;
-  rights: Rights | undefined;
+/** A check's request, as far as steps behind the key's go by it. */
+interface Asked {
+  readonly input: CheckInput;
+  readonly query: string;
+  readonly route: RouteMatch | undefined;
+  /** Undefined: the policy has no such route. */
+  readonly permission: Permission | undefined;
 }
 
 /** The refusal that ends a decision; undefined goes on. */
@@ -79,7 +73,11 @@ export interface DecisionContext {
 }
 
 const STALE: readonly DegradedCause[] = ["stale_rights"];
+const LOCAL: readonly DegradedCause[] = ["points_local"];
+const SKIPPED: readonly DegradedCause[] = ["points_skipped"];
+const AS_USUAL: readonly DegradedCause[] = [];
 const NO_STEPS: readonly Step[] = [];
+const NONE_NAMED: readonly string[] = [];
 
 /** The steps of a decision, for people. */
 interface Explanation {
@@ -106,15 +104,15 @@ export class DecisionRun {
   readonly #source: RightsReads;
   /** Undefined where nobody asks why: what would be told is not even put together. */
   readonly #explained: Explanation | undefined;
-  readonly #found: Found = {
-    key: undefined,
-    type: undefined,
-    secret: "current",
-    workspace: undefined,
-    member: undefined,
-    rights: undefined,
-  };
-  #live = false;
+  // What the decision is about, once it is known: undefined is "not got to yet".
+  #key: KeyRecord | undefined;
+  #type: KeyType | undefined;
+  #secret: KeyUse["secret"] = "current";
+  /** Where the request acts in no workspace, there is one too, without any. */
+  #standing: Standing | undefined;
+  #workspace: WorkspaceRecord | undefined;
+  #member: MemberRecord | undefined;
+  #areRightsAsked = false;
   #requiredScopes: readonly string[] = [];
   #cost: number | undefined;
   #charges: readonly Charge[] = [];
@@ -132,57 +130,70 @@ export class DecisionRun {
     this.#source = this.#grace === undefined ? dependencies.rights : dependencies.rights.within(this.#grace);
   }
 
-  async check(input: CheckInput): Promise<Refusal> {
+  /** At once where all is at hand and no points are asked. Throws, or rejects, by what it could not be decided. */
+  check(input: CheckInput): MaybePromise<Decision> {
     const http = "http" in input.target ? input.target.http : undefined;
     const query = http === undefined ? "" : queryOf(http.path);
 
     if (http !== undefined && this.#policy.https === "required" && http.scheme.toLowerCase() === "http") {
-      return this.#refuse(
-        "transport",
-        "INSECURE_TRANSPORT",
-        "The policy requires HTTPS and the scheme is http.",
-      );
+      const detail = "The policy requires HTTPS and the scheme is http.";
+      return this.#finish(this.#refuse("transport", "INSECURE_TRANSPORT", detail));
     }
     this.#explained?.pass("transport", transportDetail(this.#policy, http));
 
     const route = http === undefined ? undefined : this.#route(http);
     if (route?.isPublic === true) {
       this.#explained?.pass("route", `${route.template} is public: no key is needed.`);
-      return undefined;
+      return this.#finish(undefined);
     }
     if (http !== undefined && route === undefined && this.#isPreflight(http)) {
       this.#explained?.pass("route", "A browser's preflight: no key is needed.");
-      return undefined;
+      return this.#finish(undefined);
     }
     const permission =
       "permission" in input.target
         ? permissionNamed(this.#policy, input.target.permission)
         : route?.permission;
 
-    const keyFound = this.#findKey(input.key);
-    const keyRefusal =
-      (keyFound instanceof Promise ? await keyFound : keyFound) ?? this.#checkAddress(input.clientIp);
-    if (keyRefusal !== undefined) return keyRefusal;
+    const asked: Asked = { input, query, route, permission };
+    const found = this.#findKey(input.key);
+    return found instanceof Promise
+      ? found.then((refusal) => this.#checkPlace(refusal, asked))
+      : this.#checkPlace(found, asked);
+  }
 
+  #checkPlace(refused: Refusal, asked: Asked): MaybePromise<Decision> {
+    const { input, query, route, permission } = asked;
+    const refusal = refused ?? this.#checkAddress(input.clientIp);
+    if (refusal !== undefined) return this.#finish(refusal);
     if (permission === undefined) {
-      return this.#refuse("route", "ROUTE_UNKNOWN", "No route matches the method and the canonical path.");
+      const detail = "No route matches the method and the canonical path.";
+      return this.#finish(this.#refuse("route", "ROUTE_UNKNOWN", detail));
     }
     this.#explained?.pass(
       "route",
       `${route?.template ?? "The caller's choice"}: permission ${permission.name}.`,
     );
+    const entered = this.#enterWorkspace(
+      this.#namedWorkspaces(input.workspaceId, query),
+      route?.inWorkspace === false ? "needless" : "needed",
+    );
+    return entered instanceof Promise
+      ? entered.then((outcome) => this.#checkRights(outcome, asked, permission))
+      : this.#checkRights(entered, asked, permission);
+  }
 
-    const entered = this.#enterWorkspace({
-      named: this.#namedWorkspaces(input.workspaceId, query),
-      isNeeded: route?.inWorkspace !== false,
-    });
+  #checkRights(
+    refused: Refusal,
+    { input, query, route }: Asked,
+    permission: Permission,
+  ): MaybePromise<Decision> {
     const refusal =
-      (entered instanceof Promise ? await entered : entered) ??
+      refused ??
       this.#checkPermission(permission) ??
       this.#checkLocations(this.#namedLocations(input.locationIds, route, query));
-    if (refusal !== undefined) return refusal;
-
-    return this.#takePoints(input.points ?? route?.cost ?? costOf(permission));
+    if (refusal !== undefined) return this.#finish(refusal);
+    return this.#charge(input.points ?? route?.cost ?? costOf(permission));
   }
 
   /**
@@ -206,15 +217,25 @@ export class DecisionRun {
     );
   }
 
-  async consume(input: ConsumeInput): Promise<Refusal> {
+  /** As `check`: charges a live key's limits. */
+  consume(input: ConsumeInput): MaybePromise<Decision> {
     const { subject } = input;
-    const refusal =
-      ("key" in subject ? await this.#findKey(subject.key) : await this.#findKeyById(subject.keyId)) ??
-      (await this.#enterWorkspace({
-        named: input.workspaceId === "" ? [] : [input.workspaceId],
-        isNeeded: true,
-      }));
-    return refusal ?? this.#takePoints(input.points);
+    const found = "key" in subject ? this.#findKey(subject.key) : this.#findKeyById(subject.keyId);
+    return found instanceof Promise
+      ? found.then((refusal) => this.#consumeOf(refusal, input))
+      : this.#consumeOf(found, input);
+  }
+
+  #consumeOf(refused: Refusal, { workspaceId, points }: ConsumeInput): MaybePromise<Decision> {
+    if (refused !== undefined) return this.#finish(refused);
+    const entered = this.#enterWorkspace(workspaceId === "" ? NONE_NAMED : [workspaceId], "needed");
+    return entered instanceof Promise
+      ? entered.then((refusal) => this.#chargeUnless(refusal, points))
+      : this.#chargeUnless(entered, points);
+  }
+
+  #chargeUnless(refusal: Refusal, points: number): MaybePromise<Decision> {
+    return refusal === undefined ? this.#charge(points) : this.#finish(refusal);
   }
 
   /**
@@ -229,29 +250,29 @@ export class DecisionRun {
   }> {
     const { keyId, workspaceId, cost } = request;
     const refusal = (await this.#findKeyById(keyId)) ?? (await this.#enterFoundWorkspace(workspaceId));
-    const charges = refusal === undefined ? this.#chargesFor(cost) : [];
+    const charges = refusal === undefined ? (this.#standing as Standing).charges(cost) : [];
     return { refusal, charges, degraded: this.#staleness() };
   }
 
   #enterFoundWorkspace(workspaceId: string): MaybePromise<Refusal> {
-    const key = this.#found.key as KeyRecord;
     const isBoundToIt =
-      (this.#found.type as KeyType).workspace === "bound" && workspaceId === key.workspaceId;
-    return this.#enterWorkspace({
-      named: workspaceId === "" || isBoundToIt ? [] : [workspaceId],
-      isNeeded: workspaceId !== "",
-    });
+      (this.#type as KeyType).workspace === "bound" && workspaceId === (this.#key as KeyRecord).workspaceId;
+    return this.#enterWorkspace(
+      workspaceId === "" || isBoundToIt ? NONE_NAMED : [workspaceId],
+      workspaceId === "" ? "needless" : "needed",
+    );
   }
 
   /** The answer, once the steps are done. An allowed one that comes too late is an error. */
-  finish(refusal: Refusal): Decision {
+  #finish(refusal: Refusal): Decision {
     const { deadline, mode } = this.#context;
     if (performance.now() > deadline) throw deadlineExceeded();
     const isShadow = this.#policy.enforcement === "shadow";
     const allowed = refusal === undefined || isShadow;
-    const { key, secret } = this.#found;
+    const key = this.#key;
     if (refusal === undefined && key !== undefined && mode !== "peek") {
-      this.#dependencies.onUse?.({ keyId: key.id, secret, timeMs: this.#dependencies.nowMs() });
+      const timeMs = this.#dependencies.nowMs();
+      this.#dependencies.onUse?.({ keyId: key.id, secret: this.#secret, timeMs });
     }
     const limits = pointsStates(this.#charges, this.#answer);
     const reason = refusal ?? this.#shadowReason ?? shadowReasonOf(limits);
@@ -264,8 +285,8 @@ export class DecisionRun {
       limits,
       points: limits[tightestOf(this.#charges, this.#answer)],
       retryAfterMs: allowed ? 0 : retryAfterMsOf(this.#charges, this.#answer),
-      degraded: [...degradedBy(this.#answer, { allowed }), ...this.#staleness()],
-      requiredScopes: isOfScopes(reason) ? this.#requiredScopes : [],
+      degraded: this.#degraded(allowed),
+      requiredScopes: isOfScopes(reason) ? this.#requiredScopes : NONE_NAMED,
       isShadow,
       isOverruled: isShadow && refusal !== undefined,
       shadowReason: allowed ? reason : undefined,
@@ -275,7 +296,14 @@ export class DecisionRun {
 
   /** Whether it was decided by rights from before, since the stores did not answer. */
   #staleness(): readonly DegradedCause[] {
-    return this.#grace?.isUsed === true ? STALE : [];
+    return this.#grace?.isUsed === true ? STALE : AS_USUAL;
+  }
+
+  #degraded(allowed: boolean): readonly DegradedCause[] {
+    const causes = degradedBy(this.#answer, { allowed });
+    const staleness = this.#staleness();
+    if (staleness.length === 0) return causes;
+    return causes.length === 0 ? staleness : [...causes, ...staleness];
   }
 
   // Steps 3 and 4 (credential, format) and 5 (key).
@@ -298,13 +326,13 @@ export class DecisionRun {
   }
 
   #useKeyOf(digest: string, key: KeyRecord | undefined): Refusal {
-    if (key !== undefined && key.digest !== digest) this.#found.secret = "previous";
+    if (key !== undefined && key.digest !== digest) this.#secret = "previous";
     return this.#useKey(key);
   }
 
-  async #findKeyById(keyId: string): Promise<Refusal> {
-    const isPossible = isIdentifier(keyId);
-    return this.#useKey(isPossible ? await this.#source.keyById(keyId, this.#context.deadline) : undefined);
+  #findKeyById(keyId: string): MaybePromise<Refusal> {
+    const found = isIdentifier(keyId) ? this.#source.keyById(keyId, this.#context.deadline) : undefined;
+    return found instanceof Promise ? found.then((key) => this.#useKey(key)) : this.#useKey(found);
   }
 
   /** What is wrong with the secret's form; "elsewhere" when it is well-formed for another api only. */
@@ -341,12 +369,12 @@ export class DecisionRun {
         `The host is for keys of the environment "${environment.name}".`,
       );
     }
-    this.#found.key = key;
-    this.#found.type = type;
+    this.#key = key;
+    this.#type = type;
     if (key.revokeTimeMs !== undefined)
       return this.#refuse("key", "KEY_REVOKED", `Key ${key.id} was revoked.`);
     const now = this.#dependencies.nowMs();
-    const expireTimeMs = this.#found.secret === "current" ? key.expireTimeMs : earliest(key);
+    const expireTimeMs = this.#secret === "current" ? key.expireTimeMs : earliest(key);
     if (expireTimeMs !== undefined && expireTimeMs <= now) {
       return this.#refuse(
         "key",
@@ -355,21 +383,14 @@ export class DecisionRun {
       );
     }
     if (key.disabled) return this.#refuse("key", "KEY_DISABLED", `Key ${key.id} is disabled.`);
-    this.#live = true;
     this.#explained?.pass("key", `Key ${key.id} is active.`);
     return undefined;
   }
 
   #checkAddress(clientIp: string): Refusal {
-    const key = this.#found.key as KeyRecord;
-    for (const cidrs of [key.allowedCidrs, this.#policy.allowedCidrs]) {
-      if (cidrs.length > 0 && !isInRanges(clientIp, addressRanges(cidrs))) {
-        return this.#refuse(
-          "address",
-          "ADDRESS_DENIED",
-          "The client's address is outside the allowed ranges.",
-        );
-      }
+    const { allowedCidrs } = this.#key as KeyRecord;
+    if (isOutside(clientIp, allowedCidrs) || isOutside(clientIp, this.#policy.allowedCidrs)) {
+      return this.#refuse("address", "ADDRESS_DENIED", "The client's address is outside the allowed ranges.");
     }
     this.#explained?.pass("address", "The client's address is not restricted, or is in an allowed range.");
     return undefined;
@@ -379,8 +400,8 @@ export class DecisionRun {
 
   /** Every workspace that the request names; INVALID_ARGUMENT when the field is against the query. */
   #namedWorkspaces(field: string, query: string): readonly string[] {
-    const parameter = (this.#found.type as KeyType).workspaceQuery || this.#anyWorkspaceQuery();
-    const inQuery = parameter === "" ? [] : queryParameter(query, parameter);
+    const parameter = (this.#type as KeyType).workspaceQuery || this.#anyWorkspaceQuery();
+    const inQuery = parameter === "" || query === "" ? NONE_NAMED : queryParameter(query, parameter);
     if (field === "") return inQuery;
     if (inQuery.some((value) => value !== field)) {
       throw invalidField("workspace_id", "is not the workspace that http.path names");
@@ -396,72 +417,76 @@ export class DecisionRun {
     return "";
   }
 
-  #enterWorkspace(request: { named: readonly string[]; isNeeded: boolean }): MaybePromise<Refusal> {
-    const key = this.#found.key as KeyRecord;
-    const type = this.#found.type as KeyType;
-    let workspaceId = key.workspaceId;
+  /** `workspace`: whether the request acts in one, where its key is not bound to one anyway. */
+  #enterWorkspace(named: readonly string[], workspace: "needed" | "needless"): MaybePromise<Refusal> {
+    const key = this.#key as KeyRecord;
+    const type = this.#type as KeyType;
+    const { directory } = this.#policy;
+    let { workspaceId } = key;
     if (type.workspace === "bound") {
-      if (request.named.length > 0) {
+      if (named.length > 0) {
         return this.#refuse(
           "workspace",
           "WORKSPACE_NOT_ALLOWED",
           "The key is bound, and the request names a workspace.",
         );
       }
-    } else if (!request.isNeeded) {
-      this.#explained?.pass("workspace", "The route acts in no workspace.");
-      return undefined;
+    } else if (workspace === "needless") {
+      const nowhere = this.#source.footing(
+        key,
+        { directory, workspaceId: "", userId: "" },
+        this.#context.deadline,
+      );
+      return nowhere instanceof Promise
+        ? nowhere.then((footing) => this.#standNowhere(footing))
+        : this.#standNowhere(nowhere);
     } else {
-      const [only, ...others] = request.named;
-      if (only === undefined || only === "" || others.length > 0) {
+      if (named.length !== 1 || named[0] === "") {
         return this.#refuse(
           "workspace",
           "WORKSPACE_REQUIRED",
           "The request does not name exactly one workspace.",
         );
       }
-      workspaceId = only;
+      workspaceId = named[0] as string;
     }
-    return this.#useWorkspace(workspaceId, type.actsAs === "creator" ? key.userId : undefined);
+    if (!isIdentifier(workspaceId)) return this.#refuseStranger();
+    const userId = type.actsAs === "creator" ? key.userId : "";
+    const found = this.#source.footing(key, { directory, workspaceId, userId }, this.#context.deadline);
+    return found instanceof Promise ? found.then((footing) => this.#stand(footing)) : this.#stand(found);
   }
 
-  #useWorkspace(workspaceId: string, asUser: string | undefined): MaybePromise<Refusal> {
-    const { directory } = this.#policy;
-    if (!isIdentifier(workspaceId)) return this.#useFound(undefined, asUser);
-    const workspace = this.#source.workspace(directory, workspaceId, this.#context.deadline);
-    return workspace instanceof Promise
-      ? workspace.then((found) => this.#readMember(found, asUser))
-      : this.#readMember(workspace, asUser);
+  #standNowhere(footing: Footing): Refusal {
+    this.#standOn(footing);
+    this.#explained?.pass("workspace", "The route acts in no workspace.");
+    return undefined;
   }
 
-  #readMember(workspace: WorkspaceRecord | undefined, asUser: string | undefined): MaybePromise<Refusal> {
-    if (workspace === undefined || asUser === undefined) return this.#useFound(workspace, asUser);
-    const { directory } = this.#policy;
-    const member = this.#source.member(directory, workspace.id, asUser, this.#context.deadline);
-    if (member instanceof Promise) {
-      return member.then((found) => {
-        this.#found.member = found;
-        return this.#useFound(workspace, asUser);
-      });
-    }
-    this.#found.member = member;
-    return this.#useFound(workspace, asUser);
+  #standOn(footing: Footing): Standing {
+    const key = this.#key as KeyRecord;
+    this.#standing = standingOf(key, { policy: this.#policy, type: this.#type as KeyType, footing });
+    this.#workspace = footing.workspace;
+    this.#member = footing.member;
+    return this.#standing;
   }
 
-  #useFound(workspace: WorkspaceRecord | undefined, asUser: string | undefined): Refusal {
-    if (workspace === undefined || (asUser !== undefined && this.#found.member === undefined)) {
-      return this.#refuse(
-        "workspace",
-        "NOT_A_MEMBER",
-        "There is no such workspace, or the key's owner is not in it.",
-      );
-    }
-    this.#found.workspace = workspace;
+  #refuseStranger(): Refusal {
+    return this.#refuse(
+      "workspace",
+      "NOT_A_MEMBER",
+      "There is no such workspace, or the key's owner is not in it.",
+    );
+  }
+
+  #stand(footing: Footing): Refusal {
+    const { workspace, member } = footing;
+    if (workspace === undefined) return this.#refuseStranger();
+    if (member === undefined && (this.#type as KeyType).actsAs === "creator") return this.#refuseStranger();
+    const { missing } = this.#standOn(footing);
     if (workspace.suspended) {
       return this.#refuse("workspace", "WORKSPACE_SUSPENDED", `Workspace ${workspace.id} is suspended.`);
     }
     this.#explained?.pass("workspace", `The key acts in workspace ${workspace.id}.`);
-    const missing = missingOfGate(this.#policy, this.#policy.requires, workspace);
     if (missing !== undefined) {
       const { plan, feature } = this.#policy.requires;
       const needed = missing === "PLAN_REQUIRED" ? `at least plan "${plan}"` : `the feature "${feature}"`;
@@ -478,8 +503,9 @@ export class DecisionRun {
   // Steps 7 and 8: the permission.
 
   #checkPermission(permission: Permission): Refusal {
-    const { workspace } = this.#found;
-    const rights = this.#rights();
+    const workspace = this.#workspace;
+    this.#areRightsAsked = true;
+    const { rights } = this.#standing as Standing;
     if (permission.anyKey) {
       this.#explained?.pass("scope", `Any live key may do ${permission.name}.`);
       return undefined;
@@ -517,7 +543,7 @@ export class DecisionRun {
 
   /** A scope in shadow is passed over where it grants the permission itself, not where it only implies it. */
   #refuseByScope(permission: Permission): Refusal {
-    const { workspace } = this.#found;
+    const workspace = this.#workspace;
     const detail = `The key's scopes do not grant ${permission.name}`;
     const shadow = permission.scopes.find(
       (scope) =>
@@ -531,34 +557,17 @@ export class DecisionRun {
     );
   }
 
-  #rights(): Rights {
-    const { key, type, workspace } = this.#found;
-    this.#found.rights ??= rightsOf(key as KeyRecord, {
-      policy: this.#policy,
-      type: type as KeyType,
-      workspace,
-      role: this.#role(),
-    });
-    return this.#found.rights;
-  }
-
-  /** Undefined: none is asked. */
-  #role(): string | undefined {
-    const type = this.#found.type as KeyType;
-    if (type.actsAs === "service_account") return (this.#found.key as KeyRecord).role;
-    if (type.actsAs === "creator" && this.#found.workspace !== undefined) return this.#found.member?.role;
-    return undefined;
-  }
-
   #namedLocations(field: readonly string[], route: RouteMatch | undefined, query: string): readonly string[] {
     const inQuery =
-      this.#policy.locationQuery === "" ? [] : queryParameter(query, this.#policy.locationQuery);
-    const inPath = route?.locationIds ?? [];
+      query === "" || this.#policy.locationQuery === ""
+        ? NONE_NAMED
+        : queryParameter(query, this.#policy.locationQuery);
+    const inPath = route?.locationIds ?? NONE_NAMED;
     return inQuery.length + inPath.length === 0 ? field : [...field, ...inPath, ...inQuery];
   }
 
   #checkLocations(named: readonly string[]): Refusal {
-    const { member } = this.#found;
+    const member = this.#member;
     if (member !== undefined && !member.allLocations) {
       const allowed = new Set(named.length === 0 ? [] : member.locationIds);
       const outside = named.find((location) => !allowed.has(location));
@@ -579,35 +588,36 @@ export class DecisionRun {
 
   // Steps 9 and 10: cost and points.
 
-  #takePoints(cost: number): MaybePromise<Refusal> {
+  #charge(cost: number): MaybePromise<Decision> {
     const { mode, requestId, caller, deadline } = this.#context;
     this.#cost = cost;
-    this.#charges = this.#chargesFor(cost);
+    this.#charges = (this.#standing as Standing).charges(cost);
     const refusal = this.#checkCost(cost);
-    if (refusal !== undefined) return refusal;
+    if (refusal !== undefined) return this.#finish(refusal);
     if (mode === "rights") {
       this.#explained?.pass("points", "The points are not asked for here.");
-      return undefined;
+      return this.#finish(undefined);
     }
     if (this.#charges.length === 0) {
       this.#explained?.pass("points", "No limit applies.");
-      return undefined;
+      return this.#finish(undefined);
     }
     if (performance.now() > deadline) throw deadlineExceeded();
-    const taken = this.#dependencies.buckets.take(
-      {
-        charges: this.#charges,
-        mode,
-        requestId: requestId === "" ? "" : `${caller.id}\n${requestId}`,
-        onOutage: this.#policy.onOutage,
-        waiter: this.#context.waiter,
-      },
-      deadline,
-    );
-    return taken.then((answer) => {
-      this.#answer = answer;
-      return this.#judge(answer);
-    });
+    return this.#dependencies.buckets
+      .take(
+        {
+          charges: this.#charges,
+          mode,
+          requestId: requestId === "" ? "" : `${caller.id}\n${requestId}`,
+          onOutage: this.#policy.onOutage,
+          waiter: this.#context.waiter,
+        },
+        deadline,
+      )
+      .then((answer) => {
+        this.#answer = answer;
+        return this.#finish(this.#judge(answer));
+      });
   }
 
   #checkCost(cost: number): Refusal {
@@ -622,11 +632,6 @@ export class DecisionRun {
     return refusing === undefined
       ? this.#passInShadow("cost", "COST_ABOVE_LIMIT", `${detail}, and in shadow.`)
       : this.#refuse("cost", "COST_ABOVE_LIMIT", `${detail}.`);
-  }
-
-  #chargesFor(cost: number): Charge[] {
-    const { key, workspace } = this.#found;
-    return chargesFor(this.#policy, { key: key as KeyRecord, workspace, cost });
   }
 
   #judge(answer: TakeAnswer): Refusal {
@@ -662,26 +667,10 @@ export class DecisionRun {
   }
 
   #principal(): Principal | undefined {
-    const { key, member, workspace } = this.#found;
+    const key = this.#key;
     if (key === undefined) return undefined;
-    const rights = this.#found.rights;
-    const isLive = this.#live && rights !== undefined;
-    return {
-      api: key.api,
-      keyId: key.id,
-      keyName: key.name,
-      keyType: key.type,
-      environment: key.environment,
-      workspaceId: workspace?.id ?? key.workspaceId,
-      userId: key.userId,
-      createdBy: key.createdBy,
-      role: isLive ? rights.role : "",
-      plan: isLive ? (workspace?.plan ?? "") : "",
-      permissions: isLive ? rights.permissions : [],
-      allLocations: isLive && (member === undefined || member.allLocations),
-      locationIds: isLive && member !== undefined && !member.allLocations ? member.locationIds : [],
-      metadata: isLive ? upstreamMetadata(this.#policy, key) : {},
-    };
+    if (this.#areRightsAsked) return (this.#standing as Standing).principal;
+    return { ...principalOf(key), workspaceId: this.#workspace?.id ?? key.workspaceId };
   }
 
   /** As #refuse, but for what is in shadow: the decision goes on. */
@@ -743,11 +732,8 @@ function addressRanges(cidrs: readonly string[]): readonly AddressRange[] {
   return known;
 }
 
-function upstreamMetadata(policy: Policy, key: KeyRecord): Readonly<Record<string, string>> {
-  if (policy.metadataUpstream.length === 0) return {};
-  return Object.fromEntries(
-    Object.entries(key.metadata).filter(([name]) => policy.metadataUpstream.includes(name)),
-  );
+function isOutside(clientIp: string, cidrs: readonly string[]): boolean {
+  return cidrs.length > 0 && !isInRanges(clientIp, addressRanges(cidrs));
 }
 
 /** Also of a refusal that the outage caused; where a shadow lets it pass, no points were counted. */
@@ -755,10 +741,10 @@ export function degradedBy(
   answer: TakeAnswer | undefined,
   { allowed }: { allowed: boolean },
 ): readonly DegradedCause[] {
-  if (answer === undefined) return [];
-  if (answer.outcome === "unavailable" && allowed) return ["points_skipped"];
-  if (answer.decidedBy === "store") return [];
-  return answer.decidedBy === "local" ? ["points_local"] : ["points_skipped"];
+  if (answer === undefined) return AS_USUAL;
+  if (answer.outcome === "unavailable" && allowed) return SKIPPED;
+  if (answer.decidedBy === "store") return AS_USUAL;
+  return answer.decidedBy === "local" ? LOCAL : SKIPPED;
 }
 
 function isAboveLimit({ cost, points }: Charge): boolean {

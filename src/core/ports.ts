@@ -335,7 +335,30 @@ export interface RightsReads {
     userId: string,
     deadline: Deadline,
   ): MaybePromise<MemberRecord | undefined>;
+  /** The workspace and the member of a key's request, as those two reads would answer them. */
+  footing(key: KeyRecord, place: Place, deadline: Deadline): MaybePromise<Footing>;
   callerToken(digest: string, deadline: Deadline): MaybePromise<CallerTokenRecord | undefined>;
+}
+
+/** Where a request of a key acts. */
+export interface Place {
+  readonly directory: string;
+  /** Empty: in none. */
+  readonly workspaceId: string;
+  /** As which member of it; empty: as none. */
+  readonly userId: string;
+}
+
+/**
+ * What a key's request stands on. As long as neither record changes, a source may answer a key's requests with the
+ * same object, so that what follows from it is derived once.
+ */
+export interface Footing {
+  /** Undefined: there is no such workspace, or none was asked for. */
+  readonly workspace: WorkspaceRecord | undefined;
+  readonly member: MemberRecord | undefined;
+  /** The core's: what it derived last. */
+  derived?: object;
 }
 
 export interface RightsSource extends RightsReads {
@@ -345,7 +368,7 @@ export interface RightsSource extends RightsReads {
 
 export type PointsMode = "enforce" | "peek" | "record";
 
-/** One limit that a decision charges. */
+/** One limit that a decision charges. Decisions of one key share theirs: what is known by one may be kept for the next. */
 export interface Charge {
   readonly limit: Limit;
   /** The limit's points for this subject: what its plan gives. At least 1. */

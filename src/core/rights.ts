@@ -4,23 +4,16 @@ import type { KeyRecord, WorkspaceRecord } from "./records.ts";
 
 /** What a key may do in one workspace in one role: its scopes ∩ what the role allows. */
 export interface Rights {
-  readonly policy: Policy;
-  readonly workspace: WorkspaceRecord | undefined;
   readonly role: string;
   /** What the role allows; everything where no role is asked. */
   readonly byRole: PermissionSet;
   /** What the scopes select, as far as they are available to the workspace. */
   readonly byScopes: PermissionSet;
-  readonly effective: PermissionSet;
-  /** `effective` and what any key may do, as sorted names. */
+  /** What role and scopes allow, and what any key may do, as sorted names. */
   readonly permissions: readonly string[];
 }
 
-/**
- * Derives a key's rights. `role` is undefined where the key's type asks none. Remembered a key record
- * for the last policy, workspace and role that were asked for: records are immutable, so an old answer
- * cannot outlive a change.
- */
+/** Derives a key's rights. `role` is undefined where the key's type asks none. */
 export function rightsOf(
   key: KeyRecord,
   context: {
@@ -32,28 +25,35 @@ export function rightsOf(
 ): Rights {
   const { policy, type, workspace } = context;
   const role = context.role ?? "";
-  const known = remembered.get(key);
-  if (
-    known !== undefined &&
-    known.policy === policy &&
-    known.workspace === workspace &&
-    known.role === role
-  ) {
-    return known;
-  }
   const byRole = context.role === undefined ? policy.allPermissions : rolePermissions(policy, role);
   const byScopes = scopePermissions(policy, selectedScopes(policy, type, key.scopes), workspace);
-  const effective = intersection(byRole, byScopes);
-  const permissions: string[] = [];
-  for (const permission of policy.permissions.values()) {
-    if (permission.anyKey || has(effective, permission.index)) permissions.push(permission.name);
-  }
-  const rights = { policy, workspace, role, byRole, byScopes, effective, permissions: permissions.sort() };
-  remembered.set(key, rights);
-  return rights;
+  return {
+    role,
+    byRole,
+    byScopes,
+    permissions: permissionNames(policy, intersection(byRole, byScopes)),
+  };
 }
 
-const remembered = new WeakMap<KeyRecord, Rights>();
+/** Lists that are kept of one policy. */
+const MAX_KEPT_NAMES = 1000;
+
+const keptNames = new WeakMap<Policy, Map<string, readonly string[]>>();
+
+/** The same list for the same set, as most keys of an api are of a few kinds. */
+function permissionNames(policy: Policy, effective: PermissionSet): readonly string[] {
+  const kept = keptNames.get(policy) ?? new Map<string, readonly string[]>();
+  keptNames.set(policy, kept);
+  const id = effective.join();
+  const known = kept.get(id);
+  if (known !== undefined) return known;
+  const names = [...policy.permissions.values()]
+    .filter((permission) => permission.anyKey || has(effective, permission.index))
+    .map(({ name }) => name)
+    .sort();
+  if (kept.size < MAX_KEPT_NAMES) kept.set(id, names);
+  return names;
+}
 
 /** What a role allows; nothing for one that the policy does not know (any more). */
 function rolePermissions(policy: Policy, role: string): PermissionSet {

@@ -10,7 +10,12 @@ const CHECKSUM_LENGTH = 6;
 const SECRET_BODY_LENGTH = RANDOM_LENGTH + CHECKSUM_LENGTH;
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const BODY = /^[0-9A-Za-z]{49}$/;
+const NO_DIGIT = 0xff;
+/** Of each ASCII character, what it stands for in base62. */
+const DIGITS = Uint8Array.from({ length: 128 }, (_, code) => {
+  const digit = ALPHABET.indexOf(String.fromCharCode(code));
+  return digit === -1 ? NO_DIGIT : digit;
+});
 /** Longer than any prefix and body: what is longer is no key, and is not looked at. */
 const MAX_LENGTH = 64 + SECRET_BODY_LENGTH;
 
@@ -24,10 +29,21 @@ export function newSecret(prefix: string): string {
 export function secretPrefix(secret: string): string | undefined {
   if (secret.length < SECRET_BODY_LENGTH || secret.length > MAX_LENGTH) return undefined;
   const bodyStart = secret.length - SECRET_BODY_LENGTH;
-  if (!BODY.test(secret.slice(bodyStart))) return undefined;
+  for (let index = bodyStart; index < secret.length; index++) {
+    if (digitAt(secret, index) === undefined) return undefined;
+  }
   const checkedLength = secret.length - CHECKSUM_LENGTH;
-  if (checksum(secret.slice(0, checkedLength)) !== secret.slice(checkedLength)) return undefined;
-  return secret.slice(0, bodyStart);
+  let sent = 0;
+  for (let index = checkedLength; index < secret.length; index++) {
+    sent = sent * 62 + (digitAt(secret, index) as number);
+  }
+  return sent === crc32(secret, checkedLength) ? secret.slice(0, bodyStart) : undefined;
+}
+
+/** In base62; undefined: it is no digit. */
+function digitAt(text: string, index: number): number | undefined {
+  const digit = DIGITS[text.charCodeAt(index)];
+  return digit === NO_DIGIT ? undefined : digit;
 }
 
 /** SHA-256 of the secret: 64 lower-case hex digits. All that is ever stored of one. */
@@ -46,7 +62,7 @@ export function newId(prefix: string): string {
 }
 
 function checksum(text: string): string {
-  return base62(BigInt(crc32(text)), CHECKSUM_LENGTH);
+  return base62(BigInt(crc32(text, text.length)), CHECKSUM_LENGTH);
 }
 
 function base62(value: bigint, length: number): string {
@@ -65,10 +81,10 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc >>> 0;
 });
 
-/** CRC-32 (ISO 3309, as in zip and PNG) of ASCII text; node:zlib has it only from Node 22 on. */
-function crc32(text: string): number {
+/** CRC-32 (ISO 3309, as in zip and PNG) of ASCII text's first characters; node:zlib has it only from Node 22 on. */
+function crc32(text: string, length: number): number {
   let crc = 0xffffffff;
-  for (let index = 0; index < text.length; index++) {
+  for (let index = 0; index < length; index++) {
     crc = (CRC_TABLE[(crc ^ text.charCodeAt(index)) & 0xff] as number) ^ (crc >>> 8);
   }
   return (crc ^ 0xffffffff) >>> 0;

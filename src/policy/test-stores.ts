@@ -176,6 +176,10 @@ export function createTestStores(): TestStores {
     keyById: (id) => keys.get(id),
     workspace: (name, id) => workspaces.get(place(name, id)),
     member: (name, workspaceId, userId) => members.get(place(name, workspaceId, userId)),
+    footing: (_key, { directory: name, workspaceId, userId }) => ({
+      workspace: workspaces.get(place(name, workspaceId)),
+      member: members.get(place(name, workspaceId, userId)),
+    }),
     // Cases ask as a caller that is known already.
     callerToken: () => undefined,
   };

@@ -11,6 +11,7 @@ import type {
 } from "../core/ports.ts";
 import type { CallerTokenRecord, KeyRecord, MemberRecord, WorkspaceRecord } from "../core/records.ts";
 import { type CoherentCache, type CoherentCacheOptions, createCoherentCache } from "./coherent-cache.ts";
+import { createFootings, type FootingReads } from "./footings.ts";
 import { type Clock, createLease, systemClock } from "./lease.ts";
 
 export type CachedKind = "key" | "workspace" | "member" | "caller_token";
@@ -116,7 +117,8 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
   const { keys, directory, callerTokens, feed, replicaId, policies, onRenewFailed } = options;
   const { onAccess = () => {}, leaseMs = 1000, renewEveryMs = 300 } = options;
   const limits = { ...defaultLimits, ...options.limits };
-  const lease = createLease(leaseMs, options.clock ?? systemClock);
+  const clock = options.clock ?? systemClock;
+  const lease = createLease(leaseMs, clock);
 
   const cacheOf = <V extends object>(
     kind: CachedKind,
@@ -285,15 +287,39 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     timer.unref();
   }
 
-  const reads = (grace?: Grace): RightsReads => ({
-    keyByDigest: (digest, deadline) => keysByDigest.get(digest, deadline, grace),
-    keyById: (id, deadline) => keysById.get(id, deadline, grace),
-    workspace: (inDirectory, id, deadline) => workspaces.get(workspaceKey(inDirectory, id), deadline, grace),
-    member: (inDirectory, workspaceId, userId, deadline) =>
-      members.get(memberKey(inDirectory, workspaceId, userId), deadline, grace),
-    // Of which api's policy a call is, is not known before it is known whose it is.
-    callerToken: (digest, deadline) => tokens.get(digest, deadline, longestGrace),
+  const footings = createFootings({
+    isLive: lease.isLive,
+    nowMs: clock.monotonicMs,
+    workspace: {
+      hold: (place) => workspaces.hold(workspaceKey(place.directory, place.workspaceId)),
+      onHit: () => onAccess("workspace", "hit"),
+    },
+    member: {
+      hold: (place) => members.hold(memberKey(place.directory, place.workspaceId, place.userId)),
+      onHit: () => onAccess("member", "hit"),
+    },
   });
+
+  const reads = (grace?: Grace): RightsReads => {
+    const ofPlaces: FootingReads = {
+      workspace: ({ directory: inDirectory, workspaceId }, deadline) =>
+        workspaces.get(workspaceKey(inDirectory, workspaceId), deadline, grace),
+      member: ({ directory: inDirectory, workspaceId, userId }, deadline) =>
+        members.get(memberKey(inDirectory, workspaceId, userId), deadline, grace),
+    };
+    return {
+      keyByDigest: (digest, deadline) => keysByDigest.get(digest, deadline, grace),
+      keyById: (id, deadline) => keysById.get(id, deadline, grace),
+      workspace: (inDirectory, workspaceId, deadline) =>
+        ofPlaces.workspace({ directory: inDirectory, workspaceId, userId: "" }, deadline),
+      member: (inDirectory, workspaceId, userId, deadline) =>
+        ofPlaces.member({ directory: inDirectory, workspaceId, userId }, deadline),
+      footing: (key, place, deadline) =>
+        footings.kept(key, place) ?? footings.read(key, place, { deadline, reads: ofPlaces }),
+      // Of which api's policy a call is, is not known before it is known whose it is.
+      callerToken: (digest, deadline) => tokens.get(digest, deadline, longestGrace),
+    };
+  };
 
   return {
     ...reads(),

@@ -26,10 +26,19 @@ export interface CoherentCacheOptions<V> {
   readonly onDropped?: (id: string, record: V) => void;
 }
 
+/** A record in a cache. */
+export interface Held<V> {
+  readonly record: V;
+  /** False from when it is changed, or dropped for whatever reason: then it is to be looked up again. */
+  isCurrent: boolean;
+}
+
 /** Records of one kind, as fresh as the invalidations that reach it and the lease that it is used under. */
 export interface CoherentCache<V> {
   /** At hand: returned as it is. Else read; by many at once, once. */
   get(id: string, deadline: Deadline, grace?: Grace): MaybePromise<V | undefined>;
+  /** At hand, while what is cached may be used: for those who keep it beyond the turn, and look then. */
+  hold(id: string): Held<V> | undefined;
   /** A read that is under way still answers those who wait for it, and nobody else. */
   invalidate(id: string): void;
   /** Looks at every record: for what is rare. */
@@ -47,11 +56,14 @@ interface Fill<V> {
 
 export function createCoherentCache<V extends object>(options: CoherentCacheOptions<V>): CoherentCache<V> {
   const { isLive, lookups, lookupMs, read, onAccess, onKept, onDropped } = options;
-  const present = new LRUCache<string, V>({
+  const present = new LRUCache<string, Held<V>>({
     max: options.entries,
     maxSize: options.bytes,
-    sizeCalculation: (record, id) => bytesOf(record) + bytesOf(id),
-    ...(onDropped === undefined ? {} : { dispose: (record: V, id: string) => onDropped(id, record) }),
+    sizeCalculation: ({ record }, id) => bytesOf(record) + bytesOf(id),
+    dispose(held, id) {
+      held.isCurrent = false;
+      onDropped?.(id, held.record);
+    },
   });
   const missing = new LRUCache<string, true>({ max: options.missing });
   /** Found before; outlives what is cached. */
@@ -92,9 +104,10 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
   }
 
   function keep(id: string, record: V): void {
-    present.set(id, record);
+    const held = { record, isCurrent: true };
+    present.set(id, held);
     // One that is larger than the cache is not.
-    if (present.peek(id) === record) onKept?.(id, record);
+    if (present.peek(id) === held) onKept?.(id, record);
   }
 
   function invalidateReads(): void {
@@ -106,7 +119,7 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
     // Each waits by a deadline of its own: the read may go on.
     get(id, deadline, grace) {
       if (!isLive()) {
-        const older = grace !== undefined && isLive(grace.ms) ? present.get(id) : undefined;
+        const older = grace !== undefined && isLive(grace.ms) ? present.get(id)?.record : undefined;
         if (grace !== undefined && older !== undefined) {
           grace.isUsed = true;
           onAccess("hit");
@@ -115,13 +128,18 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
         onAccess("miss");
         return settledBy(lookUp(id, deadline), { deadline, missed: missedDeadline });
       }
-      const record = present.get(id);
+      const record = present.get(id)?.record;
       if (record !== undefined || missing.get(id) === true) {
         onAccess("hit");
         return record;
       }
       onAccess("miss");
       return settledBy(fills.get(id)?.result ?? fill(id, deadline), { deadline, missed: missedDeadline });
+    },
+    hold(id) {
+      const held = isLive() ? present.get(id) : undefined;
+      if (held !== undefined) onAccess("hit");
+      return held;
     },
     invalidate(id) {
       present.delete(id);
@@ -132,7 +150,7 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
       fills.delete(id);
     },
     invalidateWhere(matches) {
-      for (const [id, record] of present.entries()) if (matches(record)) present.delete(id);
+      for (const [id, { record }] of present.entries()) if (matches(record)) present.delete(id);
       invalidateReads();
     },
     invalidateReads,

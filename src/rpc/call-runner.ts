@@ -2,28 +2,40 @@ import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { CallerTokens } from "../core/caller-tokens.ts";
 import type { TollgateError } from "../core/errors.ts";
-import { createAuthentication, createAuthorizationCheck } from "./authentication.ts";
-import { arrivalKey, type Call, createCall, setCall } from "./call.ts";
+import type { MaybePromise } from "../core/ports.ts";
+import { createAuthentication } from "./authentication.ts";
+import { arrivalKey, type Call, type Credential, createCall, setCall } from "./call.ts";
 import { deadlineFor } from "./deadline.ts";
-import { type CallMethod, isOpen } from "./method.ts";
+import { isOpen } from "./method.ts";
 import { createOverloadBound, type Place } from "./overload.ts";
 import { createRequestLog, type RequestLogOptions } from "./request-log.ts";
 import { createValidation } from "./validation.ts";
 
 export interface CallRunnerDependencies extends RequestLogOptions {
-  readonly callerTokens: Pick<CallerTokens, "authenticate" | "isPlausible">;
+  readonly callerTokens: Pick<CallerTokens, "authenticate" | "present">;
   /** A message to answer instead of an error; undefined: the error. */
   readonly answerInstead?: (call: Call, error: ConnectError) => Message | undefined;
   /** Calls at a time; further ones are refused. */
   readonly maxInFlight: number;
 }
 
+/** Told one of both, once. */
+export interface CallEnd<Answer> {
+  onAnswer(answer: Answer): void;
+  /** Ready for the caller. */
+  onError(error: ConnectError): void;
+}
+
 /** What every unary call goes through, on each way in. */
 export interface CallRunner {
-  /** Does the work if the call may be made. Throws ConnectErrors only, ready for the caller. */
-  run<Answer>(call: Call, work: () => Promise<Answer>): Promise<Answer>;
-  /** Whether the call may be read at all; undefined: it may. */
-  refusal(method: CallMethod, authorization: string | null): TollgateError | undefined;
+  /** Does the work if the call may be made, and tells how it ended; maybe at once. */
+  begin<Answer>(call: Call, work: () => MaybePromise<Answer>, end: CallEnd<Answer>): void;
+  /** The same as a promise, which rejects with ConnectErrors only. */
+  run<Answer>(call: Call, work: () => MaybePromise<Answer>): Promise<Answer>;
+  /** Why the call may not be read at all; undefined: it may. */
+  refusal(call: Call): TollgateError | undefined;
+  /** For the calls of a connection: reads each value of its authorization once. */
+  readonly credentialOf: (connection: object, authorization: string | null) => Credential;
   /** Logs and measures a call that ended before it could be run, and answers what to tell its caller. */
   failed(call: Call, thrown: unknown): ConnectError;
   /** A message to answer instead of an error that `run` or `failed` gave; undefined: the error. */
@@ -37,37 +49,58 @@ export interface CallRunner {
 export function createCallRunner(dependencies: CallRunnerDependencies): CallRunner {
   const log = createRequestLog(dependencies);
   const overload = createOverloadBound(dependencies.maxInFlight);
-  const authenticate = createAuthentication(dependencies.callerTokens);
-  const checkAuthorization = createAuthorizationCheck(dependencies.callerTokens);
+  const authentication = createAuthentication(dependencies.callerTokens);
   const validate = createValidation();
   const answerInstead = dependencies.answerInstead ?? (() => undefined);
 
-  async function run<Answer>(call: Call, work: () => Promise<Answer>): Promise<Answer> {
+  function begin<Answer>(call: Call, work: () => MaybePromise<Answer>, end: CallEnd<Answer>): void {
     const start = log.start();
     let place: Place | undefined;
+
+    function succeed(answer: Answer): void {
+      place?.leave();
+      log.succeeded(call, start);
+      end.onAnswer(answer);
+    }
+
+    function fail(thrown: unknown): void {
+      place?.leave();
+      // Whatever it failed by: nobody waited for it.
+      end.onError(log.failed(call, start, call.isAborted ? takenBack() : thrown));
+    }
+
+    function proceed(): MaybePromise<Answer> {
+      validate(call);
+      place?.grow();
+      return work();
+    }
+
+    let answer: MaybePromise<Answer>;
     try {
       place = overload.enter(call);
       call.deadline = deadlineFor(call, start);
-      if (!isOpen(call.method)) {
-        const admitted = authenticate(call);
-        if (admitted instanceof Promise) await admitted;
-        validate(call);
+      if (isOpen(call.method)) answer = work();
+      else {
+        const admitted = authentication.admit(call);
+        answer = admitted instanceof Promise ? admitted.then(proceed) : proceed();
       }
-      place.grow();
-      const answer = await work();
-      log.succeeded(call, start);
-      return answer;
     } catch (thrown) {
-      // Whatever it failed by: nobody waited for it.
-      throw log.failed(call, start, call.isAborted ? takenBack() : thrown);
-    } finally {
-      place?.leave();
+      fail(thrown);
+      return;
     }
+    if (answer instanceof Promise) answer.then(succeed, fail);
+    else succeed(answer);
+  }
+
+  function run<Answer>(call: Call, work: () => MaybePromise<Answer>): Promise<Answer> {
+    return new Promise((resolve, reject) => begin(call, work, { onAnswer: resolve, onError: reject }));
   }
 
   return {
+    begin,
     run,
-    refusal: (method, authorization) => (isOpen(method) ? undefined : checkAuthorization(authorization)),
+    refusal: (call) => (isOpen(call.method) ? undefined : authentication.refusal(call)),
+    credentialOf: authentication.remembering(),
     failed: (call, thrown) => log.failed(call, log.start(), thrown),
     answerInstead,
     inFlight: overload.inFlight,

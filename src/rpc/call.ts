@@ -1,7 +1,12 @@
 import { type ContextValues, createContextKey } from "@connectrpc/connect";
+import type { PresentedToken } from "../core/caller-tokens.ts";
 import type { Caller } from "../core/callers.ts";
+import type { TollgateError } from "../core/errors.ts";
 import type { Deadline } from "../core/ports.ts";
 import type { CallMethod } from "./method.ts";
+
+/** What an authorization says; whether it holds is asked for each call. An error: it is none of a caller token. */
+export type Credential = PresentedToken | TollgateError;
 
 /** One RPC, whatever carries it, and what has been found out about it. */
 export interface Call {
@@ -15,6 +20,8 @@ export interface Call {
   message: object | undefined;
   /** Empty: nobody has asked for one yet. */
   requestId: string;
+  /** What its authorization says; undefined: it was not read yet. */
+  credential: Credential | undefined;
   /** Undefined before authentication, and on calls that need none. */
   caller: Caller | undefined;
   /** Nobody waits for the answer any more. */
@@ -36,6 +43,7 @@ export function createCall(request: Pick<Call, "method" | "header" | "message">)
     header: request.header,
     message: request.message,
     requestId: "",
+    credential: undefined,
     caller: undefined,
     isAborted: false,
     deadline: Number.NEGATIVE_INFINITY,

@@ -150,7 +150,7 @@ function writePrincipal(field: number, principal: Principal, writer: WireWriter)
   writer.string(8, principal.createdBy);
   writer.string(9, principal.role);
   writer.string(10, principal.plan);
-  writer.strings(11, principal.permissions);
+  writer.preparedStrings(11, principal.permissions);
   writer.bool(12, principal.allLocations);
   writer.strings(13, principal.locationIds);
   for (const name of Object.keys(principal.metadata)) {

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Authorizer } from "../core/authorizer.ts";
 import type { CheckInput, ConsumeInput, Decision } from "../core/decision.ts";
+import type { MaybePromise } from "../core/ports.ts";
 import type {
   BatchCheckRequest,
   BatchCheckResponseSchema,
@@ -21,8 +22,8 @@ export interface DecisionsDependencies {
 
 /** The calls that decide, for every way in. */
 export interface Decisions {
-  decideCheck(input: CheckInput, call: AuthenticatedCall): Promise<Decision>;
-  decideConsume(input: ConsumeInput, call: AuthenticatedCall): Promise<Decision>;
+  decideCheck(input: CheckInput, call: AuthenticatedCall): MaybePromise<Decision>;
+  decideConsume(input: ConsumeInput, call: AuthenticatedCall): MaybePromise<Decision>;
   check(
     request: CheckRequest,
     call: AuthenticatedCall,
@@ -41,16 +42,19 @@ export interface Decisions {
 const SLICE = 20;
 
 export function createDecisions({ authorizer, onDecision }: DecisionsDependencies): Decisions {
-  async function decideCheck(input: CheckInput, call: AuthenticatedCall): Promise<Decision> {
-    const decision = await authorizer.check(input, call.caller, call.deadline, call);
+  function tell(decision: Decision): Decision {
     onDecision(decision);
     return decision;
   }
 
-  async function decideConsume(input: ConsumeInput, call: AuthenticatedCall): Promise<Decision> {
-    const decision = await authorizer.consume(input, call.caller, call.deadline, call);
-    onDecision(decision);
-    return decision;
+  function decideCheck(input: CheckInput, call: AuthenticatedCall): MaybePromise<Decision> {
+    const decided = authorizer.check(input, call.caller, call.deadline, call);
+    return decided instanceof Promise ? decided.then(tell) : tell(decided);
+  }
+
+  function decideConsume(input: ConsumeInput, call: AuthenticatedCall): MaybePromise<Decision> {
+    const decided = authorizer.consume(input, call.caller, call.deadline, call);
+    return decided instanceof Promise ? decided.then(tell) : tell(decided);
   }
 
   return {
@@ -73,7 +77,7 @@ export function createDecisions({ authorizer, onDecision }: DecisionsDependencie
           throw withinField(error, `checks[${index}]`);
         }
       }
-      const outcomes = await settledInSlices(inputs, (input) =>
+      const outcomes = await settledInSlices(inputs, async (input) =>
         authorizer.check(input, caller, deadline, call),
       );
       for (const outcome of outcomes) {
@@ -102,9 +106,9 @@ function nextTurn(): Promise<unknown> {
 
 async function settledInSlices<Input, Result>(
   inputs: readonly Input[],
-  work: (input: Input) => Result | Promise<Result>,
-): Promise<PromiseSettledResult<Awaited<Result>>[]> {
-  const slices: Promise<PromiseSettledResult<Awaited<Result>>[]>[] = [];
+  work: (input: Input) => Promise<Result>,
+): Promise<PromiseSettledResult<Result>[]> {
+  const slices: Promise<PromiseSettledResult<Result>[]>[] = [];
   for (let start = 0; start < inputs.length; start += SLICE) {
     if (inputs.length > SLICE) await nextTurn();
     slices.push(Promise.allSettled(inputs.slice(start, start + SLICE).map(work)));

@@ -6,10 +6,9 @@ import { ErrorCode } from "../http2/frames.ts";
 import type { ServerStream, StreamSink } from "../http2/stream.ts";
 import { PREFIX_BYTES } from "../wire/wire-writer.ts";
 import { authenticated, type Call, createCall } from "./call.ts";
-import type { CallRunner } from "./call-runner.ts";
-import { toConnectError } from "./errors.ts";
+import type { CallEnd, CallRunner } from "./call-runner.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
-import { frameOf, type HotMethod, type HotRequest, isOneMessage } from "./grpc-unary.ts";
+import { frameOf, type HotMethod, isOneMessage } from "./grpc-unary.ts";
 import { isGateway } from "./method.ts";
 import { late, type RequestBodies, type RequestBody } from "./request-bodies.ts";
 import { unreadable } from "./unreadable.ts";
@@ -74,7 +73,7 @@ export interface GrpcStreamContext {
 }
 
 /** As `serveGrpcUnary`, on a stream of our own engine: what is read is served at once, and answered in one piece. */
-export class GrpcStream implements StreamSink {
+export class GrpcStream implements StreamSink, CallEnd<Buffer> {
   readonly #stream: ServerStream;
   readonly #hot: HotMethod;
   readonly #context: GrpcStreamContext;
@@ -96,7 +95,8 @@ export class GrpcStream implements StreamSink {
       header: (name) => fieldOf(fields, name),
     });
     stream.receive(this);
-    const refusal = context.runner.refusal(hot.method, fieldOf(fields, "authorization"));
+    this.#call.credential = context.runner.credentialOf(stream.connection, fieldOf(fields, "authorization"));
+    const refusal = context.runner.refusal(this.#call);
     if (refusal !== undefined) this.#stopWith(refusal);
   }
 
@@ -129,8 +129,12 @@ export class GrpcStream implements StreamSink {
     }
     this.#endBody();
     const request = this.#hot.read(bytes);
-    if (request !== undefined) this.#answer(request).catch(this.#context.onUndelivered);
-    else if (isGateway(this.#call.method) && isOneMessage(bytes)) {
+    if (request !== undefined) {
+      const { message, work } = request;
+      const call = this.#call;
+      call.message = message;
+      this.#context.runner.begin(call, () => work(authenticated(call)), this);
+    } else if (isGateway(this.#call.method) && isOneMessage(bytes)) {
       // Bytes of a client's that are no text, as a gateway passes them on: not for it to be told of an error.
       const error = new ConnectError("parse binary: it cannot be read", Code.InvalidArgument);
       this.#fail(this.#context.runner.failed(this.#call, unreadable(error, this.#hot.method.input)));
@@ -163,13 +167,19 @@ export class GrpcStream implements StreamSink {
     this.#body?.end();
   }
 
-  async #answer({ message, work }: HotRequest): Promise<void> {
-    const call = this.#call;
-    call.message = message;
+  onAnswer(frame: Buffer): void {
     try {
-      this.#succeed(await this.#context.runner.run(call, () => work(authenticated(call))));
-    } catch (thrown) {
-      this.#fail(thrown instanceof ConnectError ? thrown : toConnectError(thrown, call.requestId));
+      this.#succeed(frame);
+    } catch (error) {
+      this.#context.onUndelivered(error);
+    }
+  }
+
+  onError(error: ConnectError): void {
+    try {
+      this.#fail(error);
+    } catch (undelivered) {
+      this.#context.onUndelivered(undelivered);
     }
   }
 

@@ -12,6 +12,7 @@ import {
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { TollgateError } from "../core/errors.ts";
+import type { MaybePromise } from "../core/ports.ts";
 import type { WireMethod } from "../wire/wire-method.ts";
 import { PREFIX_BYTES } from "../wire/wire-writer.ts";
 import { type AuthenticatedCall, authenticated, type Call } from "./call.ts";
@@ -36,7 +37,7 @@ export interface HotRequest {
   /** As in `Call.message`. */
   readonly message: object;
   /** Answers a gRPC body. */
-  work(call: AuthenticatedCall): Promise<Buffer>;
+  work(call: AuthenticatedCall): MaybePromise<Buffer>;
 }
 
 /** `wire` serves the requests that it can read; `work` all others, with the same results. */

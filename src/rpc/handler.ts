@@ -220,7 +220,7 @@ export function createRequestHandler(dependencies: HandlerDependencies): Request
       const authorization = authorizationOf(request.rawHeaders);
       const header = (name: string) => (name === "authorization" ? authorization : headerOf(request, name));
       const call = createCall({ method, message: undefined, header });
-      const refusal = runner.refusal(method, authorization);
+      const refusal = runner.refusal(call);
       const hot = hotMethods.get(path);
       if (hot !== undefined && "stream" in request && isPlainGrpcFields(request.rawHeaders)) {
         const body = bodies.begin({ request, response });

@@ -14,13 +14,13 @@ export interface WireRequest<Call> {
   /** What was made of it. The proto's rules hold. */
   readonly message: object;
   /** Answers a gRPC body. */
-  work(call: Call): Promise<Buffer>;
+  work(call: Call): Buffer | Promise<Buffer>;
 }
 
 interface WireMethodParts<Input, Answer, Call> {
   /** Undefined, or a reader that refused: the message is not a plain one. */
   decode(reader: WireReader): Input | undefined;
-  work(input: Input, call: Call): Promise<Answer>;
+  work(input: Input, call: Call): Answer | Promise<Answer>;
   encode(answer: Answer, writer: WireWriter): void;
 }
 
@@ -31,13 +31,24 @@ export function wireMethod<Input extends object, Answer, Call>(
   parts: WireMethodParts<Input, Answer, Call>,
 ): WireMethod<Call> {
   const { decode, work, encode } = parts;
+  const frameOf = (answer: Answer): Buffer => {
+    writer.beginFrame();
+    encode(answer, writer);
+    return writer.endFrame();
+  };
   return {
     read(body) {
       if (body.length > PREFIX_BYTES + MAX_PLAIN_BYTES) return undefined;
       reader.begin(body, PREFIX_BYTES);
       const message = decode(reader);
       if (!reader.finish() || message === undefined) return undefined;
-      return { message, work: async (call) => frameOf(encode, await work(message, call)) };
+      return {
+        message,
+        work(call) {
+          const answer = work(message, call);
+          return answer instanceof Promise ? answer.then(frameOf) : frameOf(answer);
+        },
+      };
     },
   };
 }
@@ -45,9 +56,3 @@ export function wireMethod<Input extends object, Answer, Call>(
 // Nothing is awaited between a message's first byte and its last, so one of each serves all.
 const reader = new WireReader();
 const writer = new WireWriter();
-
-function frameOf<Answer>(encode: (answer: Answer, writer: WireWriter) => void, answer: Answer): Buffer {
-  writer.beginFrame();
-  encode(answer, writer);
-  return writer.endFrame();
-}

@@ -221,6 +221,7 @@ describe("a key that was checked", () => {
         keyById: unasked,
         workspace: unasked,
         member: unasked,
+        footing: unasked,
         callerToken: unasked,
       };
       const { limit } = createRateLimits({

@@ -142,7 +142,7 @@ export function createWorld(...policyTexts: readonly string[]) {
         NO_DEADLINE,
       );
     },
-    check(key: string, target: string, fields: Partial<CheckInput> = {}, caller = admin) {
+    async check(key: string, target: string, fields: Partial<CheckInput> = {}, caller = admin) {
       return authorizer.check(
         {
           api: "",
@@ -161,7 +161,7 @@ export function createWorld(...policyTexts: readonly string[]) {
         NO_DEADLINE,
       );
     },
-    consume(keyId: string, points: number, fields: object = {}) {
+    async consume(keyId: string, points: number, fields: object = {}) {
       return authorizer.consume(
         {
           api: "",

@@ -1,5 +1,10 @@
 import type { CallerTokenStore, ChangeFeed, DirectoryStore, KeyStore } from "../../src/core/ports.ts";
-import { type CachedRights, type CacheLimits, createCachedRights } from "../../src/replica/cached-rights.ts";
+import {
+  type CachedRights,
+  type CachedRightsOptions,
+  type CacheLimits,
+  createCachedRights,
+} from "../../src/replica/cached-rights.ts";
 import { withInvalidation } from "../../src/replica/coherent-stores.ts";
 import type { Clock } from "../../src/replica/lease.ts";
 import { unique } from "../contract/records.ts";
@@ -61,6 +66,7 @@ export function createTestReplica(
     renewEveryMs?: number;
     leaseMs?: number;
     graceMs?: () => number;
+    onAccess?: NonNullable<CachedRightsOptions["onAccess"]>;
   } = {},
 ): TestReplica {
   let reads = 0;
@@ -93,6 +99,7 @@ export function createTestReplica(
     clock: options.clock ?? clock,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
+    ...(options.onAccess === undefined ? {} : { onAccess: options.onAccess }),
     ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
     ...(options.renewEveryMs === undefined ? {} : { renewEveryMs: options.renewEveryMs }),
   });

@@ -1,0 +1,128 @@
+import { chargesFor } from "./charges.ts";
+import type { Principal } from "./decision.ts";
+import type { KeyType, Policy } from "./policy.ts";
+import type { Charge, Footing } from "./ports.ts";
+import type { KeyRecord } from "./records.ts";
+import { missingOfGate, type Rights, rightsOf } from "./rights.ts";
+
+/**
+ * A key on its footing, under one policy: all that a decision asks of them and no request changes, each derived
+ * when it is first asked for. Records and policies are immutable, so an old answer cannot outlive a change.
+ */
+export class Standing {
+  readonly policy: Policy;
+  readonly type: KeyType;
+  readonly key: KeyRecord;
+  readonly footing: Footing;
+  #gate: { readonly missing: ReturnType<typeof missingOfGate> } | undefined;
+  #rights: Rights | undefined;
+  #principal: Principal | undefined;
+  #cost = Number.NaN;
+  #charges: readonly Charge[] = [];
+
+  constructor(
+    key: KeyRecord,
+    { policy, type, footing }: { policy: Policy; type: KeyType; footing: Footing },
+  ) {
+    this.key = key;
+    this.policy = policy;
+    this.type = type;
+    this.footing = footing;
+  }
+
+  /** What the api's own gate misses of the workspace, which there is. */
+  get missing(): ReturnType<typeof missingOfGate> {
+    const { workspace } = this.footing;
+    if (workspace === undefined) return undefined;
+    this.#gate ??= { missing: missingOfGate(this.policy, this.policy.requires, workspace) };
+    return this.#gate.missing;
+  }
+
+  get rights(): Rights {
+    this.#rights ??= rightsOf(this.key, {
+      policy: this.policy,
+      type: this.type,
+      workspace: this.footing.workspace,
+      role: this.#role(),
+    });
+    return this.#rights;
+  }
+
+  /** Whom the key stands for, once it may be used and its rights are looked at. */
+  get principal(): Principal {
+    this.#principal ??= this.#derivePrincipal();
+    return this.#principal;
+  }
+
+  /** What a request of that cost is charged. Those of the last cost are kept. */
+  charges(cost: number): readonly Charge[] {
+    if (cost !== this.#cost) {
+      this.#cost = cost;
+      this.#charges = chargesFor(this.policy, { key: this.key, workspace: this.footing.workspace, cost });
+    }
+    return this.#charges;
+  }
+
+  /** Undefined: none is asked. */
+  #role(): string | undefined {
+    if (this.type.actsAs === "service_account") return this.key.role;
+    if (this.type.actsAs === "creator" && this.footing.workspace !== undefined)
+      return this.footing.member?.role;
+    return undefined;
+  }
+
+  #derivePrincipal(): Principal {
+    const { workspace, member } = this.footing;
+    const { role, permissions } = this.rights;
+    const isBounded = member !== undefined && !member.allLocations;
+    return {
+      ...principalOf(this.key),
+      workspaceId: workspace?.id ?? this.key.workspaceId,
+      role,
+      plan: workspace?.plan ?? "",
+      permissions,
+      allLocations: !isBounded,
+      locationIds: isBounded ? member.locationIds : [],
+      metadata: upstreamMetadata(this.policy, this.key),
+    };
+  }
+}
+
+/** The standing that the footing keeps, or a new one, which it keeps then. */
+export function standingOf(
+  key: KeyRecord,
+  { policy, type, footing }: { policy: Policy; type: KeyType; footing: Footing },
+): Standing {
+  const known = footing.derived;
+  if (known instanceof Standing && known.policy === policy && known.key === key) return known;
+  const standing = new Standing(key, { policy, type, footing });
+  footing.derived = standing;
+  return standing;
+}
+
+/** Whom a key stands for as far as it tells itself. */
+export function principalOf(key: KeyRecord): Principal {
+  return {
+    api: key.api,
+    keyId: key.id,
+    keyName: key.name,
+    keyType: key.type,
+    environment: key.environment,
+    workspaceId: key.workspaceId,
+    userId: key.userId,
+    createdBy: key.createdBy,
+    role: "",
+    plan: "",
+    permissions: [],
+    allLocations: false,
+    locationIds: [],
+    metadata: {},
+  };
+}
+
+function upstreamMetadata(policy: Policy, key: KeyRecord): Readonly<Record<string, string>> {
+  if (policy.metadataUpstream.length === 0) return {};
+  return Object.fromEntries(
+    Object.entries(key.metadata).filter(([name]) => policy.metadataUpstream.includes(name)),
+  );
+}
