@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Allowance } from "./allowance.ts";
-import { contentLengthOf, type Fields, faultOfRequest, faultOfTrailers, PreparedFields } from "./fields.ts";
+import { type Fields, faultOfTrailers, isSoundField, PreparedFields, RequestHead } from "./fields.ts";
 import { ReceiveWindow, SendWindow } from "./flow-control.ts";
 import {
   ConnectionError,
@@ -16,7 +16,7 @@ import {
 } from "./frames.ts";
 import { type Frame, FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { HpackDecoder, HpackError } from "./hpack-decoder.ts";
+import { type HeaderBlock, HpackDecoder, HpackError } from "./hpack-decoder.ts";
 import { type ServerStream, type StreamHost, StreamState, type WholeAnswer } from "./stream.ts";
 
 /** What one client may hold and do. Times in milliseconds. */
@@ -96,6 +96,8 @@ export class Http2Connection implements StreamHost {
   readonly #reader: FrameReader;
   readonly #writer = new FrameWriter(() => this.#flushSoon());
   readonly #decoder: HpackDecoder;
+  /** Of the last header block, where it is remembered. */
+  #lastHead: RequestHead | undefined;
   readonly #streams = new Map<number, StreamState>();
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
   readonly #receiveWindow: ReceiveWindow;
@@ -141,7 +143,7 @@ export class Http2Connection implements StreamHost {
     this.#clock = clock;
     this.isEncrypted = options.isEncrypted;
     this.remoteAddress = options.remoteAddress;
-    this.#decoder = new HpackDecoder({ maxListBytes: bounds.maxHeaderListBytes });
+    this.#decoder = new HpackDecoder({ maxListBytes: bounds.maxHeaderListBytes, isSound: isSoundField });
     this.#receiveWindow = new ReceiveWindow(bounds.connectionWindowBytes);
     const now = () => performance.now();
     this.#resets = new Allowance({ ...bounds.resets, now });
@@ -363,7 +365,13 @@ export class Http2Connection implements StreamHost {
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself");
       return;
     }
-    this.#onHeaderBlock({ streamId, flags, bytes, start, end, isSelfDependent });
+    // Whatever becomes of it: the table is of the connection.
+    const block = this.#decoder.decode(bytes, start, end);
+    if (isSelfDependent && streamId > this.#lastStreamId) {
+      this.#skipTo(streamId);
+      throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "depends on itself");
+    }
+    this.#onHeaderBlock(streamId, flags, block);
   }
 
   #addToBlock(bytes: Buffer, start: number, end: number): OpenBlock {
@@ -387,79 +395,69 @@ export class Http2Connection implements StreamHost {
     if ((flags & Flag.END_HEADERS) === 0) return;
     this.#block = undefined;
     const whole = Buffer.concat(parts);
-    this.#onHeaderBlock({
-      streamId,
-      flags: firstFlags,
-      bytes: whole,
-      start: 0,
-      end: whole.length,
-      isSelfDependent: false,
-    });
+    this.#onHeaderBlock(streamId, firstFlags, this.#decoder.decode(whole, 0, whole.length));
   }
 
-  #onHeaderBlock(block: Omit<Frame, "type"> & { readonly isSelfDependent: boolean }): void {
-    const { streamId } = block;
-    // Whatever becomes of it: the table is of the connection.
-    const { fields, isTooLarge } = this.#decoder.decode(block.bytes, block.start, block.end);
-    const isEnd = (block.flags & Flag.END_STREAM) !== 0;
-    const known = this.#streams.get(streamId);
-    if (known !== undefined) {
-      this.#onTrailers(known, { fields: isTooLarge ? [] : fields, isEnd });
+  #onHeaderBlock(streamId: number, flags: number, block: HeaderBlock): void {
+    if (streamId > this.#lastStreamId) {
+      this.#skipTo(streamId);
+      this.#onRequest(streamId, flags, block);
       return;
     }
-    if (streamId <= this.#lastStreamId) {
-      if (this.#resetByUs.has(streamId)) {
-        this.#countControlFrame();
-        return;
-      }
+    const stream = this.#streams.get(streamId);
+    if (stream !== undefined) this.#onTrailers(stream, flags, block);
+    else if (this.#resetByUs.has(streamId)) this.#countControlFrame();
+    else {
       const isSkipped = this.#gaps.some(({ first, end }) => streamId >= first && streamId < end);
       const code = isSkipped ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
       throw new ConnectionError(code, "HEADERS on a stream that is closed");
     }
-    this.#skipTo(streamId);
-    if (block.isSelfDependent) throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "depends on itself");
+  }
+
+  #onRequest(streamId: number, flags: number, block: HeaderBlock): void {
     if (this.#state === "retired" || this.#occupied >= this.#bounds.maxConcurrentStreams) {
       // One too many at once is no fault before the client has read how many there may be.
       this.#countControlFrame();
       this.#writeReset(streamId, ErrorCode.REFUSED_STREAM);
       return;
     }
-    this.#open(streamId, { fields, isEnd, isTooLarge });
-  }
-
-  #open(streamId: number, head: { fields: Fields; isEnd: boolean; isTooLarge: boolean }): void {
-    const { fields, isEnd, isTooLarge } = head;
-    if (!isTooLarge) {
-      const fault = faultOfRequest(fields);
-      if (fault !== undefined) throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, fault);
+    const isEnd = (flags & Flag.END_STREAM) !== 0;
+    const head = this.#headOf(block);
+    if (head.fault !== undefined) throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, head.fault);
+    if (isEnd && head.bodyBytes !== undefined && head.bodyBytes > 0) {
+      throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "a body shorter than its content-length");
     }
     const stream = new StreamState({
       id: streamId,
       connection: this,
-      fields,
+      head,
       sendBytes: this.#peerWindowBytes,
+      beganMs: this.#clock.nowMs,
     });
-    stream.beganMs = this.#clock.nowMs;
     this.#streams.set(streamId, stream);
     this.#occupied++;
     this.#fieldBytes += stream.fieldBytes;
-    if (isTooLarge) {
+    if (block.isTooLarge) {
       stream.isWhole = isEnd;
       this.answerOf(stream, { head: TOO_LARGE, body: NO_BYTES });
       return;
-    }
-    if (!isEnd) stream.bodyBytesLeft = contentLengthOf(fields);
-    if (Number.isNaN(stream.bodyBytesLeft) || (isEnd && (contentLengthOf(fields) ?? 0) !== 0)) {
-      throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "a content-length that is not the body's");
     }
     this.#options.onStream(stream);
     if (isEnd) this.#onWhole(stream, NO_BYTES);
   }
 
-  #onTrailers(stream: StreamState, { fields, isEnd }: { fields: Fields; isEnd: boolean }): void {
+  #headOf(block: HeaderBlock): RequestHead {
+    if (this.#lastHead?.block === block) return this.#lastHead;
+    const head = new RequestHead(block);
+    this.#lastHead = block.isRemembered ? head : undefined;
+    return head;
+  }
+
+  #onTrailers(stream: StreamState, flags: number, block: HeaderBlock): void {
     if (stream.isWhole) throw new StreamError(stream.id, ErrorCode.STREAM_CLOSED, "HEADERS after its end");
-    if (!isEnd) throw new StreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "HEADERS in the middle of a body");
-    const fault = faultOfTrailers(fields);
+    if ((flags & Flag.END_STREAM) === 0)
+      throw new StreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "HEADERS in the middle of a body");
+    const fault = block.isTooLarge ? undefined : faultOfTrailers(block);
     if (fault !== undefined) throw new StreamError(stream.id, ErrorCode.PROTOCOL_ERROR, fault);
     this.#onWhole(stream, NO_BYTES);
   }
@@ -485,16 +483,18 @@ export class Http2Connection implements StreamHost {
       }
       throw new StreamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after its end");
     }
-    stream.receiveWindow ??= new ReceiveWindow(this.#bounds.streamWindowBytes);
-    if (!stream.receiveWindow.take(flowBytes)) {
+    // No window is smaller than a frame, so that a body in one needs none.
+    if (!isEnd) stream.receiveWindow ??= new ReceiveWindow(this.#bounds.streamWindowBytes);
+    if (stream.receiveWindow !== undefined && !stream.receiveWindow.take(flowBytes)) {
       this.#consumeOfConnection(flowBytes);
       throw new StreamError(streamId, ErrorCode.FLOW_CONTROL_ERROR, "more than its window");
     }
-    this.#takeBody(stream, { body: bytes.subarray(start, end), isEnd, flowBytes });
+    this.#takeBody(stream, frame, bytes.subarray(start, end));
   }
 
-  #takeBody(stream: StreamState, data: { body: Buffer; isEnd: boolean; flowBytes: number }): void {
-    const { body, isEnd, flowBytes } = data;
+  #takeBody(stream: StreamState, { flags, start, end }: Frame, body: Buffer): void {
+    const isEnd = (flags & Flag.END_STREAM) !== 0;
+    const flowBytes = end - start;
     if (stream.bodyBytesLeft !== undefined) stream.bodyBytesLeft -= body.length;
     const isDropped = isUnheard(stream);
     // Of a paced stream the padding is nobody's to consume.
@@ -675,7 +675,7 @@ export class Http2Connection implements StreamHost {
   }
 
   respondOf(stream: StreamState, fields: Fields): void {
-    if (!stream.isClosed) this.#writer.fields(stream.id, { fields, isEnd: false });
+    if (!stream.isClosed) this.#writer.fields(stream.id, 0, fields);
   }
 
   sendOf(stream: StreamState, bytes: Uint8Array): boolean {
@@ -700,7 +700,7 @@ export class Http2Connection implements StreamHost {
     stream.beganMs = this.#clock.nowMs;
     const isHeadOnly = body.length === 0 && trailers === undefined;
     if (head instanceof PreparedFields || head.length > 0) {
-      this.#writer.fields(stream.id, { fields: head, isEnd: isHeadOnly });
+      this.#writer.fields(stream.id, isHeadOnly ? Flag.END_STREAM : 0, head);
     }
     if (isHeadOnly) {
       this.#onEndSent(stream);
@@ -732,7 +732,7 @@ export class Http2Connection implements StreamHost {
       else pending[0] = bytes.subarray(length);
       const isEnd =
         isAll && pending.length === 0 && stream.isAnswered && stream.pendingTrailers === undefined;
-      this.#writeData(stream, { bytes: isAll ? bytes : bytes.subarray(0, length), isEnd });
+      this.#writeData(stream, isEnd ? Flag.END_STREAM : 0, isAll ? bytes : bytes.subarray(0, length));
       frames++;
       if (isEnd) {
         this.#onEndSent(stream);
@@ -754,15 +754,15 @@ export class Http2Connection implements StreamHost {
     }
     const trailers = stream.pendingTrailers ?? [];
     if (trailers instanceof PreparedFields || trailers.length > 0) {
-      this.#writer.fields(stream.id, { fields: trailers, isEnd: true });
+      this.#writer.fields(stream.id, Flag.END_STREAM, trailers);
     } else {
-      this.#writer.data(stream.id, { bytes: NO_BYTES, isEnd: true });
+      this.#writer.data(stream.id, Flag.END_STREAM, NO_BYTES);
     }
     this.#onEndSent(stream);
   }
 
-  #writeData(stream: StreamState, { bytes, isEnd }: { bytes: Uint8Array; isEnd: boolean }): void {
-    this.#writer.data(stream.id, { bytes, isEnd });
+  #writeData(stream: StreamState, flags: number, bytes: Uint8Array): void {
+    this.#writer.data(stream.id, flags, bytes);
     stream.sendWindow.available -= bytes.length;
     this.#sendWindow.available -= bytes.length;
     this.#queuedBytes -= bytes.length;
