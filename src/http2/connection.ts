@@ -408,8 +408,7 @@ export class Http2Connection implements StreamHost {
     if (stream !== undefined) this.#onTrailers(stream, flags, block);
     else if (this.#resetByUs.has(streamId)) this.#countControlFrame();
     else {
-      const isSkipped = this.#gaps.some(({ first, end }) => streamId >= first && streamId < end);
-      const code = isSkipped ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
+      const code = this.#isSkipped(streamId) ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
       throw new ConnectionError(code, "HEADERS on a stream that is closed");
     }
   }
@@ -529,6 +528,10 @@ export class Http2Connection implements StreamHost {
 
   #isIdle(streamId: number): boolean {
     return streamId > this.#lastStreamId || streamId % 2 === 0;
+  }
+
+  #isSkipped(streamId: number): boolean {
+    return this.#gaps.some(({ first, end }) => streamId >= first && streamId < end);
   }
 
   #skipTo(streamId: number): void {
@@ -707,11 +710,23 @@ export class Http2Connection implements StreamHost {
       return;
     }
     stream.pendingTrailers = trailers;
+    if (stream.pending.length === 0 && body.length <= this.#roomFor(stream)) {
+      if (body.length > 0) this.#writeData(stream, trailers === undefined ? Flag.END_STREAM : 0, body);
+      if (trailers === undefined) this.#onEndSent(stream);
+      else this.#sendEnd(stream);
+      return;
+    }
     if (body.length > 0) {
       stream.pending.push(body);
       this.#queuedBytes += body.length;
     }
     this.#sendPending(stream, Number.POSITIVE_INFINITY);
+  }
+
+  /** Bytes that the next DATA frame of the stream may have. */
+  #roomFor(stream: StreamState): number {
+    if (this.#congestedSinceMs !== undefined) return 0;
+    return Math.min(stream.sendWindow.available, this.#sendWindow.available, DEFAULT_MAX_FRAME_BYTES);
   }
 
   /** As much as the windows let pass, in at most so many frames. */
@@ -720,21 +735,18 @@ export class Http2Connection implements StreamHost {
     let frames = 0;
     while (pending.length > 0 && frames < maxFrames) {
       const bytes = pending[0] as Uint8Array;
-      const length = Math.min(
-        bytes.length,
-        stream.sendWindow.available,
-        this.#sendWindow.available,
-        DEFAULT_MAX_FRAME_BYTES,
-      );
-      if (length <= 0 || this.#congestedSinceMs !== undefined) break;
+      const length = Math.min(bytes.length, this.#roomFor(stream));
+      if (length <= 0) break;
       const isAll = length === bytes.length;
       if (isAll) pending.shift();
       else pending[0] = bytes.subarray(length);
       const isEnd =
         isAll && pending.length === 0 && stream.isAnswered && stream.pendingTrailers === undefined;
       this.#writeData(stream, isEnd ? Flag.END_STREAM : 0, isAll ? bytes : bytes.subarray(0, length));
+      this.#queuedBytes -= length;
       frames++;
       if (isEnd) {
+        this.#blocked.delete(stream);
         this.#onEndSent(stream);
         return;
       }
@@ -742,7 +754,7 @@ export class Http2Connection implements StreamHost {
     if (pending.length > 0) {
       stream.isHeld = true;
       if (stream.sendWindow.available > 0) this.#blocked.add(stream);
-      if (this.queuedBytes > this.#bounds.maxQueuedBytes) queueMicrotask(() => this.shed());
+      if (this.queuedBytes > this.#bounds.maxQueuedBytes) this.#shedSoon();
       return;
     }
     this.#blocked.delete(stream);
@@ -752,6 +764,15 @@ export class Http2Connection implements StreamHost {
       if (wasHeld) stream.sink?.onDrained?.();
       return;
     }
+    this.#sendEnd(stream);
+  }
+
+  #shedSoon(): void {
+    queueMicrotask(() => this.shed());
+  }
+
+  /** Trailers, if there are any. */
+  #sendEnd(stream: StreamState): void {
     const trailers = stream.pendingTrailers ?? [];
     if (trailers instanceof PreparedFields || trailers.length > 0) {
       this.#writer.fields(stream.id, Flag.END_STREAM, trailers);
@@ -765,7 +786,6 @@ export class Http2Connection implements StreamHost {
     this.#writer.data(stream.id, flags, bytes);
     stream.sendWindow.available -= bytes.length;
     this.#sendWindow.available -= bytes.length;
-    this.#queuedBytes -= bytes.length;
     stream.beganMs = this.#clock.nowMs;
   }
 
@@ -781,7 +801,6 @@ export class Http2Connection implements StreamHost {
 
   #onEndSent(stream: StreamState): void {
     stream.isClosed = true;
-    this.#blocked.delete(stream);
     this.#resets.earn(1);
     this.#controlFrames.earn(EARNED_BY_ANSWER);
     if (stream.isWhole) this.#forget(stream);
@@ -909,11 +928,14 @@ export class Http2Connection implements StreamHost {
   #flushSoon(): void {
     if (this.#isReading || this.#isFlushQueued) return;
     this.#isFlushQueued = true;
-    process.nextTick(() => {
-      this.#isFlushQueued = false;
-      this.#flush();
-    });
+    process.nextTick(this.#flushQueued);
   }
+
+  /** Made once: a function that makes one costs an object each time it is entered, even where it returns before. */
+  readonly #flushQueued = () => {
+    this.#isFlushQueued = false;
+    this.#flush();
+  };
 
   #flush(): void {
     if (this.#writer.length === 0 || this.#socket.destroyed || this.#socket.writableEnded) return;
