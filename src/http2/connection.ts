@@ -17,6 +17,8 @@ import {
 import { type Frame, FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { type HeaderBlock, HpackDecoder, HpackError } from "./hpack-decoder.ts";
+import { OpenHeaderBlock } from "./open-header-block.ts";
+import { StreamIds } from "./stream-ids.ts";
 import { type ServerStream, type StreamHost, StreamState, type WholeAnswer } from "./stream.ts";
 
 /** What one client may hold and do. Times in milliseconds. */
@@ -70,10 +72,6 @@ export interface ConnectionOptions extends ConnectionEvents {
 }
 
 const NO_BYTES = Buffer.alloc(0);
-/** Frames of one header block. */
-const MAX_CONTINUATIONS = 64;
-/** Gaps between ids, and resets of ours whose frames may still be on their way. */
-const REMEMBERED = 1000;
 /** A piece of a body below this, other than its last, carries hardly more than an empty one. */
 const SMALL_DATA_BYTES = 256;
 const PING_BYTES = Buffer.from("tollgate", "latin1");
@@ -98,6 +96,7 @@ export class Http2Connection implements StreamHost {
   readonly #decoder: HpackDecoder;
   /** Of the last header block, where it is remembered. */
   #lastHead: RequestHead | undefined;
+  readonly #ids = new StreamIds();
   readonly #streams = new Map<number, StreamState>();
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
   readonly #receiveWindow: ReceiveWindow;
@@ -105,21 +104,16 @@ export class Http2Connection implements StreamHost {
   readonly #controlFrames: Allowance;
   /** Whose answers wait for the connection's window, though their own is open, in turn. */
   readonly #blocked = new Set<StreamState>();
-  /** Streams that we have reset: what their client had sent before it knew is nothing. */
-  readonly #resetByUs = new Set<number>();
-  /** Ids that were passed over, and so never were streams: the first of each gap, and the id that ended it. */
-  readonly #gaps: Gap[] = [];
   readonly #beganMs: number;
   readonly #retiresMs: number;
 
   /** No frame was read yet. */
   #isFirst = true;
   /** A header block that CONTINUATION frames go on with. */
-  #block: OpenBlock | undefined;
+  #block: OpenHeaderBlock | undefined;
 
   #peerWindowBytes = DEFAULT_WINDOW_BYTES;
   #settingsAcknowledged = false;
-  #lastStreamId = 0;
   /** What GOAWAY has said: RFC 9113 6.8 lets it sink only. */
   #lastPromisedId = MAX_STREAM_ID;
   /** Streams whose requests are not done with. */
@@ -359,56 +353,45 @@ export class Http2Connection implements StreamHost {
     }
     const isSelfDependent = dependsOn === streamId;
     if ((flags & Flag.END_HEADERS) === 0) {
-      this.#block = { streamId, flags, sinceMs: this.#clock.nowMs, parts: [], bytes: 0 };
-      this.#addToBlock(bytes, start, end);
+      // Of more than that the list would be too large even without any compression.
+      const maxBytes = 2 * this.#bounds.maxHeaderListBytes + DEFAULT_MAX_FRAME_BYTES;
+      this.#block = new OpenHeaderBlock({ streamId, flags, sinceMs: this.#clock.nowMs, maxBytes });
+      this.#block.add(bytes, start, end);
       if (isSelfDependent)
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself");
       return;
     }
     // Whatever becomes of it: the table is of the connection.
     const block = this.#decoder.decode(bytes, start, end);
-    if (isSelfDependent && streamId > this.#lastStreamId) {
-      this.#skipTo(streamId);
+    if (isSelfDependent && streamId > this.#ids.last) {
+      this.#ids.open(streamId);
       throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "depends on itself");
     }
     this.#onHeaderBlock(streamId, flags, block);
   }
 
-  #addToBlock(bytes: Buffer, start: number, end: number): OpenBlock {
-    const block = this.#block;
-    if (block === undefined) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a CONTINUATION of nothing");
-    block.parts.push(Buffer.from(bytes.subarray(start, end)));
-    block.bytes += end - start;
-    // Even without any compression the list would be larger than it may be.
-    if (
-      block.parts.length > MAX_CONTINUATIONS ||
-      block.bytes > 2 * this.#bounds.maxHeaderListBytes + DEFAULT_MAX_FRAME_BYTES
-    ) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end");
-    }
-    return block;
-  }
-
   #onContinuation({ flags, bytes, start, end }: Frame): void {
     this.#countControlFrame();
-    const { streamId, flags: firstFlags, parts } = this.#addToBlock(bytes, start, end);
+    const block = this.#block;
+    if (block === undefined) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a CONTINUATION of nothing");
+    block.add(bytes, start, end);
     if ((flags & Flag.END_HEADERS) === 0) return;
     this.#block = undefined;
-    const whole = Buffer.concat(parts);
-    this.#onHeaderBlock(streamId, firstFlags, this.#decoder.decode(whole, 0, whole.length));
+    const whole = block.joined();
+    this.#onHeaderBlock(block.streamId, block.flags, this.#decoder.decode(whole, 0, whole.length));
   }
 
   #onHeaderBlock(streamId: number, flags: number, block: HeaderBlock): void {
-    if (streamId > this.#lastStreamId) {
-      this.#skipTo(streamId);
+    if (streamId > this.#ids.last) {
+      this.#ids.open(streamId);
       this.#onRequest(streamId, flags, block);
       return;
     }
     const stream = this.#streams.get(streamId);
     if (stream !== undefined) this.#onTrailers(stream, flags, block);
-    else if (this.#resetByUs.has(streamId)) this.#countControlFrame();
+    else if (this.#ids.isResetByUs(streamId)) this.#countControlFrame();
     else {
-      const code = this.#isSkipped(streamId) ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
+      const code = this.#ids.isPassedOver(streamId) ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
       throw new ConnectionError(code, "HEADERS on a stream that is closed");
     }
   }
@@ -476,7 +459,7 @@ export class Http2Connection implements StreamHost {
     if (stream === undefined || stream.isWhole) {
       this.#consumeOfConnection(flowBytes);
       this.#onStrayFrame(streamId, "DATA");
-      if (this.#resetByUs.has(streamId)) {
+      if (this.#ids.isResetByUs(streamId)) {
         this.#countControlFrame();
         return;
       }
@@ -522,22 +505,8 @@ export class Http2Connection implements StreamHost {
 
   /** Frames of streams that are none: RFC 9113 5.1. */
   #onStrayFrame(streamId: number, name: string): void {
-    if (!this.#isIdle(streamId)) return;
+    if (!this.#ids.isIdle(streamId)) return;
     throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `${name} on a stream that is idle`);
-  }
-
-  #isIdle(streamId: number): boolean {
-    return streamId > this.#lastStreamId || streamId % 2 === 0;
-  }
-
-  #isSkipped(streamId: number): boolean {
-    return this.#gaps.some(({ first, end }) => streamId >= first && streamId < end);
-  }
-
-  #skipTo(streamId: number): void {
-    const first = this.#lastStreamId === 0 ? 1 : this.#lastStreamId + 2;
-    if (first < streamId && this.#gaps.push({ first, end: streamId }) > REMEMBERED) this.#gaps.shift();
-    this.#lastStreamId = streamId;
   }
 
   // The other frames: RFC 9113 6.3 to 6.9.
@@ -549,7 +518,7 @@ export class Http2Connection implements StreamHost {
     const code = isWhole ? ErrorCode.PROTOCOL_ERROR : ErrorCode.FRAME_SIZE_ERROR;
     const message = isWhole ? "a stream that depends on itself" : "PRIORITY is 5 bytes";
     // RFC 9113 6.4: a stream that is idle must not be reset.
-    if (this.#isIdle(streamId)) throw new ConnectionError(code, message);
+    if (this.#ids.isIdle(streamId)) throw new ConnectionError(code, message);
     throw new StreamError(streamId, code, message);
   }
 
@@ -831,7 +800,7 @@ export class Http2Connection implements StreamHost {
   }
 
   #writeReset(streamId: number, code: ErrorCode): void {
-    remember(this.#resetByUs, streamId);
+    this.#ids.noteReset(streamId);
     this.#options.onReset(code, "server");
     this.#writer.resetStream(streamId, code);
   }
@@ -875,14 +844,14 @@ export class Http2Connection implements StreamHost {
     clearTimeout(this.#retiringTimer);
     if (this.#state === "over") return;
     this.#state = "retired";
-    this.#writeGoaway(this.#lastStreamId, ErrorCode.NO_ERROR);
+    this.#writeGoaway(this.#ids.last, ErrorCode.NO_ERROR);
     if (this.#streams.size === 0) this.#goodbye(this.#bounds.bodyTimeoutMs);
   }
 
   #fail(error: ConnectionError): void {
     if (this.#state === "over") return;
     this.#options.onFault(error);
-    this.#writeGoaway(this.#lastStreamId, error.code);
+    this.#writeGoaway(this.#ids.last, error.code);
     this.#goodbye(GOODBYE_MS);
     this.#abortAll();
   }
@@ -960,20 +929,6 @@ export class Http2Connection implements StreamHost {
   }
 }
 
-/** A header block whose last frame has not come. `flags` are those of its first. */
-interface OpenBlock {
-  readonly streamId: number;
-  readonly flags: number;
-  readonly sinceMs: number;
-  readonly parts: Buffer[];
-  bytes: number;
-}
-
-interface Gap {
-  readonly first: number;
-  readonly end: number;
-}
-
 /** What a client that reads whole answers may send besides, for each: window updates, a ping now and then. */
 const EARNED_BY_ANSWER = 8;
 
@@ -988,14 +943,6 @@ function paddedEnd({ flags, bytes, start, end }: Frame): number {
   const padding = end > start ? (bytes[start] as number) : 1;
   if (padding >= end - start) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "padding beyond the frame");
   return end - padding;
-}
-
-/** The latest only. */
-function remember(ids: Set<number>, id: number): void {
-  ids.add(id);
-  if (ids.size <= REMEMBERED) return;
-  const [oldest] = ids;
-  ids.delete(oldest as number);
 }
 
 function connectionErrorOf(error: unknown): ConnectionError {

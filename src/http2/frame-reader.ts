@@ -119,7 +119,8 @@ export class FrameReader {
 
 /** A frame's payload length. */
 function lengthOf(bytes: Buffer, offset: number): number {
-  const length = bytes.readUIntBE(offset, 3);
+  const length =
+    ((bytes[offset] as number) << 16) | ((bytes[offset + 1] as number) << 8) | (bytes[offset + 2] as number);
   if (length > DEFAULT_MAX_FRAME_BYTES) {
     throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame above 16,384 bytes");
   }
