@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Allowance } from "./allowance.ts";
-import { contentLengthOf, type Fields, faultOfRequest, faultOfTrailers, PreparedFields } from "./fields.ts";
+import { type Fields, faultOfTrailers, isSoundField, PreparedFields, RequestHead } from "./fields.ts";
 import { ReceiveWindow, SendWindow } from "./flow-control.ts";
 import {
   ConnectionError,
@@ -16,7 +16,9 @@ import {
 } from "./frames.ts";
 import { type Frame, FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { HpackDecoder, HpackError } from "./hpack-decoder.ts";
+import { type HeaderBlock, HpackDecoder, HpackError } from "./hpack-decoder.ts";
+import { OpenHeaderBlock } from "./open-header-block.ts";
+import { StreamIds } from "./stream-ids.ts";
 import { type ServerStream, type StreamHost, StreamState, type WholeAnswer } from "./stream.ts";
 
 /** What one client may hold and do. Times in milliseconds. */
@@ -70,10 +72,6 @@ export interface ConnectionOptions extends ConnectionEvents {
 }
 
 const NO_BYTES = Buffer.alloc(0);
-/** Frames of one header block. */
-const MAX_CONTINUATIONS = 64;
-/** Gaps between ids, and resets of ours whose frames may still be on their way. */
-const REMEMBERED = 1000;
 /** A piece of a body below this, other than its last, carries hardly more than an empty one. */
 const SMALL_DATA_BYTES = 256;
 const PING_BYTES = Buffer.from("tollgate", "latin1");
@@ -96,6 +94,9 @@ export class Http2Connection implements StreamHost {
   readonly #reader: FrameReader;
   readonly #writer = new FrameWriter(() => this.#flushSoon());
   readonly #decoder: HpackDecoder;
+  /** Of the last header block, where it is remembered. */
+  #lastHead: RequestHead | undefined;
+  readonly #ids = new StreamIds();
   readonly #streams = new Map<number, StreamState>();
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
   readonly #receiveWindow: ReceiveWindow;
@@ -103,21 +104,16 @@ export class Http2Connection implements StreamHost {
   readonly #controlFrames: Allowance;
   /** Whose answers wait for the connection's window, though their own is open, in turn. */
   readonly #blocked = new Set<StreamState>();
-  /** Streams that we have reset: what their client had sent before it knew is nothing. */
-  readonly #resetByUs = new Set<number>();
-  /** Ids that were passed over, and so never were streams: the first of each gap, and the id that ended it. */
-  readonly #gaps: Gap[] = [];
   readonly #beganMs: number;
   readonly #retiresMs: number;
 
   /** No frame was read yet. */
   #isFirst = true;
   /** A header block that CONTINUATION frames go on with. */
-  #block: OpenBlock | undefined;
+  #block: OpenHeaderBlock | undefined;
 
   #peerWindowBytes = DEFAULT_WINDOW_BYTES;
   #settingsAcknowledged = false;
-  #lastStreamId = 0;
   /** What GOAWAY has said: RFC 9113 6.8 lets it sink only. */
   #lastPromisedId = MAX_STREAM_ID;
   /** Streams whose requests are not done with. */
@@ -141,7 +137,7 @@ export class Http2Connection implements StreamHost {
     this.#clock = clock;
     this.isEncrypted = options.isEncrypted;
     this.remoteAddress = options.remoteAddress;
-    this.#decoder = new HpackDecoder({ maxListBytes: bounds.maxHeaderListBytes });
+    this.#decoder = new HpackDecoder({ maxListBytes: bounds.maxHeaderListBytes, isSound: isSoundField });
     this.#receiveWindow = new ReceiveWindow(bounds.connectionWindowBytes);
     const now = () => performance.now();
     this.#resets = new Allowance({ ...bounds.resets, now });
@@ -357,109 +353,93 @@ export class Http2Connection implements StreamHost {
     }
     const isSelfDependent = dependsOn === streamId;
     if ((flags & Flag.END_HEADERS) === 0) {
-      this.#block = { streamId, flags, sinceMs: this.#clock.nowMs, parts: [], bytes: 0 };
-      this.#addToBlock(bytes, start, end);
+      // Of more than that the list would be too large even without any compression.
+      const maxBytes = 2 * this.#bounds.maxHeaderListBytes + DEFAULT_MAX_FRAME_BYTES;
+      this.#block = new OpenHeaderBlock({ streamId, flags, sinceMs: this.#clock.nowMs, maxBytes });
+      this.#block.add(bytes, start, end);
       if (isSelfDependent)
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself");
       return;
     }
-    this.#onHeaderBlock({ streamId, flags, bytes, start, end, isSelfDependent });
-  }
-
-  #addToBlock(bytes: Buffer, start: number, end: number): OpenBlock {
-    const block = this.#block;
-    if (block === undefined) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a CONTINUATION of nothing");
-    block.parts.push(Buffer.from(bytes.subarray(start, end)));
-    block.bytes += end - start;
-    // Even without any compression the list would be larger than it may be.
-    if (
-      block.parts.length > MAX_CONTINUATIONS ||
-      block.bytes > 2 * this.#bounds.maxHeaderListBytes + DEFAULT_MAX_FRAME_BYTES
-    ) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end");
+    // Whatever becomes of it: the table is of the connection.
+    const block = this.#decoder.decode(bytes, start, end);
+    if (isSelfDependent && streamId > this.#ids.last) {
+      this.#ids.open(streamId);
+      throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "depends on itself");
     }
-    return block;
+    this.#onHeaderBlock(streamId, flags, block);
   }
 
   #onContinuation({ flags, bytes, start, end }: Frame): void {
     this.#countControlFrame();
-    const { streamId, flags: firstFlags, parts } = this.#addToBlock(bytes, start, end);
+    const block = this.#block;
+    if (block === undefined) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a CONTINUATION of nothing");
+    block.add(bytes, start, end);
     if ((flags & Flag.END_HEADERS) === 0) return;
     this.#block = undefined;
-    const whole = Buffer.concat(parts);
-    this.#onHeaderBlock({
-      streamId,
-      flags: firstFlags,
-      bytes: whole,
-      start: 0,
-      end: whole.length,
-      isSelfDependent: false,
-    });
+    const whole = block.joined();
+    this.#onHeaderBlock(block.streamId, block.flags, this.#decoder.decode(whole, 0, whole.length));
   }
 
-  #onHeaderBlock(block: Omit<Frame, "type"> & { readonly isSelfDependent: boolean }): void {
-    const { streamId } = block;
-    // Whatever becomes of it: the table is of the connection.
-    const { fields, isTooLarge } = this.#decoder.decode(block.bytes, block.start, block.end);
-    const isEnd = (block.flags & Flag.END_STREAM) !== 0;
-    const known = this.#streams.get(streamId);
-    if (known !== undefined) {
-      this.#onTrailers(known, { fields: isTooLarge ? [] : fields, isEnd });
+  #onHeaderBlock(streamId: number, flags: number, block: HeaderBlock): void {
+    if (streamId > this.#ids.last) {
+      this.#ids.open(streamId);
+      this.#onRequest(streamId, flags, block);
       return;
     }
-    if (streamId <= this.#lastStreamId) {
-      if (this.#resetByUs.has(streamId)) {
-        this.#countControlFrame();
-        return;
-      }
-      const isSkipped = this.#gaps.some(({ first, end }) => streamId >= first && streamId < end);
-      const code = isSkipped ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
+    const stream = this.#streams.get(streamId);
+    if (stream !== undefined) this.#onTrailers(stream, flags, block);
+    else if (this.#ids.isResetByUs(streamId)) this.#countControlFrame();
+    else {
+      const code = this.#ids.isPassedOver(streamId) ? ErrorCode.PROTOCOL_ERROR : ErrorCode.STREAM_CLOSED;
       throw new ConnectionError(code, "HEADERS on a stream that is closed");
     }
-    this.#skipTo(streamId);
-    if (block.isSelfDependent) throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "depends on itself");
+  }
+
+  #onRequest(streamId: number, flags: number, block: HeaderBlock): void {
     if (this.#state === "retired" || this.#occupied >= this.#bounds.maxConcurrentStreams) {
       // One too many at once is no fault before the client has read how many there may be.
       this.#countControlFrame();
       this.#writeReset(streamId, ErrorCode.REFUSED_STREAM);
       return;
     }
-    this.#open(streamId, { fields, isEnd, isTooLarge });
-  }
-
-  #open(streamId: number, head: { fields: Fields; isEnd: boolean; isTooLarge: boolean }): void {
-    const { fields, isEnd, isTooLarge } = head;
-    if (!isTooLarge) {
-      const fault = faultOfRequest(fields);
-      if (fault !== undefined) throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, fault);
+    const isEnd = (flags & Flag.END_STREAM) !== 0;
+    const head = this.#headOf(block);
+    if (head.fault !== undefined) throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, head.fault);
+    if (isEnd && head.bodyBytes !== undefined && head.bodyBytes > 0) {
+      throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "a body shorter than its content-length");
     }
     const stream = new StreamState({
       id: streamId,
       connection: this,
-      fields,
+      head,
       sendBytes: this.#peerWindowBytes,
+      beganMs: this.#clock.nowMs,
     });
-    stream.beganMs = this.#clock.nowMs;
     this.#streams.set(streamId, stream);
     this.#occupied++;
     this.#fieldBytes += stream.fieldBytes;
-    if (isTooLarge) {
+    if (block.isTooLarge) {
       stream.isWhole = isEnd;
       this.answerOf(stream, { head: TOO_LARGE, body: NO_BYTES });
       return;
-    }
-    if (!isEnd) stream.bodyBytesLeft = contentLengthOf(fields);
-    if (Number.isNaN(stream.bodyBytesLeft) || (isEnd && (contentLengthOf(fields) ?? 0) !== 0)) {
-      throw new StreamError(streamId, ErrorCode.PROTOCOL_ERROR, "a content-length that is not the body's");
     }
     this.#options.onStream(stream);
     if (isEnd) this.#onWhole(stream, NO_BYTES);
   }
 
-  #onTrailers(stream: StreamState, { fields, isEnd }: { fields: Fields; isEnd: boolean }): void {
+  #headOf(block: HeaderBlock): RequestHead {
+    if (this.#lastHead?.block === block) return this.#lastHead;
+    const head = new RequestHead(block);
+    this.#lastHead = block.isRemembered ? head : undefined;
+    return head;
+  }
+
+  #onTrailers(stream: StreamState, flags: number, block: HeaderBlock): void {
     if (stream.isWhole) throw new StreamError(stream.id, ErrorCode.STREAM_CLOSED, "HEADERS after its end");
-    if (!isEnd) throw new StreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "HEADERS in the middle of a body");
-    const fault = faultOfTrailers(fields);
+    if ((flags & Flag.END_STREAM) === 0)
+      throw new StreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "HEADERS in the middle of a body");
+    const fault = block.isTooLarge ? undefined : faultOfTrailers(block);
     if (fault !== undefined) throw new StreamError(stream.id, ErrorCode.PROTOCOL_ERROR, fault);
     this.#onWhole(stream, NO_BYTES);
   }
@@ -479,22 +459,24 @@ export class Http2Connection implements StreamHost {
     if (stream === undefined || stream.isWhole) {
       this.#consumeOfConnection(flowBytes);
       this.#onStrayFrame(streamId, "DATA");
-      if (this.#resetByUs.has(streamId)) {
+      if (this.#ids.isResetByUs(streamId)) {
         this.#countControlFrame();
         return;
       }
       throw new StreamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after its end");
     }
-    stream.receiveWindow ??= new ReceiveWindow(this.#bounds.streamWindowBytes);
-    if (!stream.receiveWindow.take(flowBytes)) {
+    // No window is smaller than a frame, so that a body in one needs none.
+    if (!isEnd) stream.receiveWindow ??= new ReceiveWindow(this.#bounds.streamWindowBytes);
+    if (stream.receiveWindow !== undefined && !stream.receiveWindow.take(flowBytes)) {
       this.#consumeOfConnection(flowBytes);
       throw new StreamError(streamId, ErrorCode.FLOW_CONTROL_ERROR, "more than its window");
     }
-    this.#takeBody(stream, { body: bytes.subarray(start, end), isEnd, flowBytes });
+    this.#takeBody(stream, frame, bytes.subarray(start, end));
   }
 
-  #takeBody(stream: StreamState, data: { body: Buffer; isEnd: boolean; flowBytes: number }): void {
-    const { body, isEnd, flowBytes } = data;
+  #takeBody(stream: StreamState, { flags, start, end }: Frame, body: Buffer): void {
+    const isEnd = (flags & Flag.END_STREAM) !== 0;
+    const flowBytes = end - start;
     if (stream.bodyBytesLeft !== undefined) stream.bodyBytesLeft -= body.length;
     const isDropped = isUnheard(stream);
     // Of a paced stream the padding is nobody's to consume.
@@ -523,18 +505,8 @@ export class Http2Connection implements StreamHost {
 
   /** Frames of streams that are none: RFC 9113 5.1. */
   #onStrayFrame(streamId: number, name: string): void {
-    if (!this.#isIdle(streamId)) return;
+    if (!this.#ids.isIdle(streamId)) return;
     throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `${name} on a stream that is idle`);
-  }
-
-  #isIdle(streamId: number): boolean {
-    return streamId > this.#lastStreamId || streamId % 2 === 0;
-  }
-
-  #skipTo(streamId: number): void {
-    const first = this.#lastStreamId === 0 ? 1 : this.#lastStreamId + 2;
-    if (first < streamId && this.#gaps.push({ first, end: streamId }) > REMEMBERED) this.#gaps.shift();
-    this.#lastStreamId = streamId;
   }
 
   // The other frames: RFC 9113 6.3 to 6.9.
@@ -546,7 +518,7 @@ export class Http2Connection implements StreamHost {
     const code = isWhole ? ErrorCode.PROTOCOL_ERROR : ErrorCode.FRAME_SIZE_ERROR;
     const message = isWhole ? "a stream that depends on itself" : "PRIORITY is 5 bytes";
     // RFC 9113 6.4: a stream that is idle must not be reset.
-    if (this.#isIdle(streamId)) throw new ConnectionError(code, message);
+    if (this.#ids.isIdle(streamId)) throw new ConnectionError(code, message);
     throw new StreamError(streamId, code, message);
   }
 
@@ -675,7 +647,7 @@ export class Http2Connection implements StreamHost {
   }
 
   respondOf(stream: StreamState, fields: Fields): void {
-    if (!stream.isClosed) this.#writer.fields(stream.id, { fields, isEnd: false });
+    if (!stream.isClosed) this.#writer.fields(stream.id, 0, fields);
   }
 
   sendOf(stream: StreamState, bytes: Uint8Array): boolean {
@@ -700,18 +672,30 @@ export class Http2Connection implements StreamHost {
     stream.beganMs = this.#clock.nowMs;
     const isHeadOnly = body.length === 0 && trailers === undefined;
     if (head instanceof PreparedFields || head.length > 0) {
-      this.#writer.fields(stream.id, { fields: head, isEnd: isHeadOnly });
+      this.#writer.fields(stream.id, isHeadOnly ? Flag.END_STREAM : 0, head);
     }
     if (isHeadOnly) {
       this.#onEndSent(stream);
       return;
     }
     stream.pendingTrailers = trailers;
+    if (stream.pending.length === 0 && body.length <= this.#roomFor(stream)) {
+      if (body.length > 0) this.#writeData(stream, trailers === undefined ? Flag.END_STREAM : 0, body);
+      if (trailers === undefined) this.#onEndSent(stream);
+      else this.#sendEnd(stream);
+      return;
+    }
     if (body.length > 0) {
       stream.pending.push(body);
       this.#queuedBytes += body.length;
     }
     this.#sendPending(stream, Number.POSITIVE_INFINITY);
+  }
+
+  /** Bytes that the next DATA frame of the stream may have. */
+  #roomFor(stream: StreamState): number {
+    if (this.#congestedSinceMs !== undefined) return 0;
+    return Math.min(stream.sendWindow.available, this.#sendWindow.available, DEFAULT_MAX_FRAME_BYTES);
   }
 
   /** As much as the windows let pass, in at most so many frames. */
@@ -720,21 +704,18 @@ export class Http2Connection implements StreamHost {
     let frames = 0;
     while (pending.length > 0 && frames < maxFrames) {
       const bytes = pending[0] as Uint8Array;
-      const length = Math.min(
-        bytes.length,
-        stream.sendWindow.available,
-        this.#sendWindow.available,
-        DEFAULT_MAX_FRAME_BYTES,
-      );
-      if (length <= 0 || this.#congestedSinceMs !== undefined) break;
+      const length = Math.min(bytes.length, this.#roomFor(stream));
+      if (length <= 0) break;
       const isAll = length === bytes.length;
       if (isAll) pending.shift();
       else pending[0] = bytes.subarray(length);
       const isEnd =
         isAll && pending.length === 0 && stream.isAnswered && stream.pendingTrailers === undefined;
-      this.#writeData(stream, { bytes: isAll ? bytes : bytes.subarray(0, length), isEnd });
+      this.#writeData(stream, isEnd ? Flag.END_STREAM : 0, isAll ? bytes : bytes.subarray(0, length));
+      this.#queuedBytes -= length;
       frames++;
       if (isEnd) {
+        this.#blocked.delete(stream);
         this.#onEndSent(stream);
         return;
       }
@@ -742,7 +723,7 @@ export class Http2Connection implements StreamHost {
     if (pending.length > 0) {
       stream.isHeld = true;
       if (stream.sendWindow.available > 0) this.#blocked.add(stream);
-      if (this.queuedBytes > this.#bounds.maxQueuedBytes) queueMicrotask(() => this.shed());
+      if (this.queuedBytes > this.#bounds.maxQueuedBytes) this.#shedSoon();
       return;
     }
     this.#blocked.delete(stream);
@@ -752,20 +733,28 @@ export class Http2Connection implements StreamHost {
       if (wasHeld) stream.sink?.onDrained?.();
       return;
     }
+    this.#sendEnd(stream);
+  }
+
+  #shedSoon(): void {
+    queueMicrotask(() => this.shed());
+  }
+
+  /** Trailers, if there are any. */
+  #sendEnd(stream: StreamState): void {
     const trailers = stream.pendingTrailers ?? [];
     if (trailers instanceof PreparedFields || trailers.length > 0) {
-      this.#writer.fields(stream.id, { fields: trailers, isEnd: true });
+      this.#writer.fields(stream.id, Flag.END_STREAM, trailers);
     } else {
-      this.#writer.data(stream.id, { bytes: NO_BYTES, isEnd: true });
+      this.#writer.data(stream.id, Flag.END_STREAM, NO_BYTES);
     }
     this.#onEndSent(stream);
   }
 
-  #writeData(stream: StreamState, { bytes, isEnd }: { bytes: Uint8Array; isEnd: boolean }): void {
-    this.#writer.data(stream.id, { bytes, isEnd });
+  #writeData(stream: StreamState, flags: number, bytes: Uint8Array): void {
+    this.#writer.data(stream.id, flags, bytes);
     stream.sendWindow.available -= bytes.length;
     this.#sendWindow.available -= bytes.length;
-    this.#queuedBytes -= bytes.length;
     stream.beganMs = this.#clock.nowMs;
   }
 
@@ -781,7 +770,6 @@ export class Http2Connection implements StreamHost {
 
   #onEndSent(stream: StreamState): void {
     stream.isClosed = true;
-    this.#blocked.delete(stream);
     this.#resets.earn(1);
     this.#controlFrames.earn(EARNED_BY_ANSWER);
     if (stream.isWhole) this.#forget(stream);
@@ -812,7 +800,7 @@ export class Http2Connection implements StreamHost {
   }
 
   #writeReset(streamId: number, code: ErrorCode): void {
-    remember(this.#resetByUs, streamId);
+    this.#ids.noteReset(streamId);
     this.#options.onReset(code, "server");
     this.#writer.resetStream(streamId, code);
   }
@@ -856,14 +844,14 @@ export class Http2Connection implements StreamHost {
     clearTimeout(this.#retiringTimer);
     if (this.#state === "over") return;
     this.#state = "retired";
-    this.#writeGoaway(this.#lastStreamId, ErrorCode.NO_ERROR);
+    this.#writeGoaway(this.#ids.last, ErrorCode.NO_ERROR);
     if (this.#streams.size === 0) this.#goodbye(this.#bounds.bodyTimeoutMs);
   }
 
   #fail(error: ConnectionError): void {
     if (this.#state === "over") return;
     this.#options.onFault(error);
-    this.#writeGoaway(this.#lastStreamId, error.code);
+    this.#writeGoaway(this.#ids.last, error.code);
     this.#goodbye(GOODBYE_MS);
     this.#abortAll();
   }
@@ -909,11 +897,14 @@ export class Http2Connection implements StreamHost {
   #flushSoon(): void {
     if (this.#isReading || this.#isFlushQueued) return;
     this.#isFlushQueued = true;
-    process.nextTick(() => {
-      this.#isFlushQueued = false;
-      this.#flush();
-    });
+    process.nextTick(this.#flushQueued);
   }
+
+  /** Made once: a function that makes one costs an object each time it is entered, even where it returns before. */
+  readonly #flushQueued = () => {
+    this.#isFlushQueued = false;
+    this.#flush();
+  };
 
   #flush(): void {
     if (this.#writer.length === 0 || this.#socket.destroyed || this.#socket.writableEnded) return;
@@ -938,20 +929,6 @@ export class Http2Connection implements StreamHost {
   }
 }
 
-/** A header block whose last frame has not come. `flags` are those of its first. */
-interface OpenBlock {
-  readonly streamId: number;
-  readonly flags: number;
-  readonly sinceMs: number;
-  readonly parts: Buffer[];
-  bytes: number;
-}
-
-interface Gap {
-  readonly first: number;
-  readonly end: number;
-}
-
 /** What a client that reads whole answers may send besides, for each: window updates, a ping now and then. */
 const EARNED_BY_ANSWER = 8;
 
@@ -966,14 +943,6 @@ function paddedEnd({ flags, bytes, start, end }: Frame): number {
   const padding = end > start ? (bytes[start] as number) : 1;
   if (padding >= end - start) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "padding beyond the frame");
   return end - padding;
-}
-
-/** The latest only. */
-function remember(ids: Set<number>, id: number): void {
-  ids.add(id);
-  if (ids.size <= REMEMBERED) return;
-  const [oldest] = ids;
-  ids.delete(oldest as number);
 }
 
 function connectionErrorOf(error: unknown): ConnectionError {

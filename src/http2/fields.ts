@@ -1,3 +1,4 @@
+import type { HeaderBlock } from "./hpack-decoder.ts";
 import { HpackEncoder, maxEncodedBytes } from "./hpack-encoder.ts";
 
 /** A header list: names in lower case and values in turn, pseudo-fields first. */
@@ -17,8 +18,28 @@ export class PreparedFields {
   }
 }
 
+/** What a header block says as a request's head. */
+export class RequestHead {
+  readonly block: HeaderBlock;
+  /** Why it is none; undefined: it is one, or its list is too large to tell. */
+  readonly fault: string | undefined;
+  /** As declared; undefined: it is not. */
+  readonly bodyBytes: number | undefined;
+
+  constructor(block: HeaderBlock) {
+    this.block = block;
+    this.bodyBytes = block.isTooLarge ? undefined : contentLengthOf(block.fields);
+    this.fault = block.isTooLarge ? undefined : faultOfRequest(block);
+    if (Number.isNaN(this.bodyBytes)) this.fault ??= "a content-length that is no number";
+  }
+}
+
+/** A header list, of whose fields it is known whether each `isSoundField`. */
+export type CheckedFields = Pick<HeaderBlock, "fields" | "isSound">;
+
 /** What is wrong with a request's header list by RFC 9113 8.2 and 8.3; undefined: nothing. */
-export function faultOfRequest(fields: Fields): string | undefined {
+export function faultOfRequest({ fields, isSound }: CheckedFields): string | undefined {
+  if (!isSound) return UNSOUND;
   let method: string | undefined;
   let scheme: string | undefined;
   let path: string | undefined;
@@ -28,7 +49,6 @@ export function faultOfRequest(fields: Fields): string | undefined {
     const name = fields[index] as string;
     if (name.charCodeAt(0) !== COLON) break;
     const value = fields[index + 1] as string;
-    if (!isValue(value)) return `the value of ${name}`;
     switch (name) {
       case ":method":
         if (method !== undefined) return "two :method";
@@ -56,12 +76,17 @@ export function faultOfRequest(fields: Fields): string | undefined {
       return "a CONNECT that is none";
   } else if (scheme === undefined || scheme === "") return "no :scheme";
   else if (path === undefined || !isPath(path, method)) return "no :path";
-  return faultOfFields(fields, index);
+  return faultOfRegular(fields, index);
 }
 
 /** The same of trailers, which hold no pseudo-fields. */
-export function faultOfTrailers(fields: Fields): string | undefined {
-  return faultOfFields(fields, 0);
+export function faultOfTrailers({ fields, isSound }: CheckedFields): string | undefined {
+  return isSound ? faultOfRegular(fields, 0) : UNSOUND;
+}
+
+/** Whether a request or its trailers may hold such a field at all: RFC 9113 8.2. */
+export function isSoundField(name: string, value: string): boolean {
+  return isName(name) && isValue(value) && !isOfConnection(name, value);
 }
 
 /** The declared length of the body; undefined: none is declared. NaN: it is no number, or there are two that differ. */
@@ -78,14 +103,11 @@ export function contentLengthOf(fields: Fields): number | undefined {
 }
 
 const COLON = 0x3a;
+const UNSOUND = "a field that none may hold";
 
-function faultOfFields(fields: Fields, from: number): string | undefined {
+function faultOfRegular(fields: Fields, from: number): string | undefined {
   for (let index = from; index < fields.length; index += 2) {
-    const name = fields[index] as string;
-    const value = fields[index + 1] as string;
-    if (!isName(name)) return name.charCodeAt(0) === COLON ? "a pseudo-field out of place" : "a field's name";
-    if (!isValue(value)) return `the value of ${name}`;
-    if (isOfConnection(name, value)) return `${name}, which is of a connection`;
+    if ((fields[index] as string).charCodeAt(0) === COLON) return "a pseudo-field out of place";
   }
   return undefined;
 }
@@ -111,7 +133,7 @@ function isOfConnection(name: string, value: string): boolean {
   }
 }
 
-/** RFC 9110 5.6.2's token, without upper case. 1 where the byte may stand in a name. */
+/** RFC 9110 5.6.2's token, without upper case, which a pseudo-field has a colon before. 1 where the byte may stand in a name. */
 const NAME_BYTES = (() => {
   const bytes = new Uint8Array(256);
   for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
@@ -120,10 +142,11 @@ const NAME_BYTES = (() => {
 })();
 
 function isName(name: string): boolean {
-  for (let index = 0; index < name.length; index++) {
+  const from = name.charCodeAt(0) === COLON ? 1 : 0;
+  for (let index = from; index < name.length; index++) {
     if (NAME_BYTES[name.charCodeAt(index)] !== 1) return false;
   }
-  return name !== "";
+  return name.length > from;
 }
 
 /** RFC 9113 8.2.1: no NUL, CR or LF, and no space at either end. */

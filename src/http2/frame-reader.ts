@@ -8,16 +8,19 @@ import {
 } from "./frames.ts";
 
 /** A frame without its type's meaning: RFC 9113 4.1. `start` and `end` are its payload's, within what was read. */
-export interface Frame {
-  readonly type: number;
-  readonly flags: number;
-  readonly streamId: number;
-  readonly bytes: Buffer;
-  readonly start: number;
-  readonly end: number;
+interface FrameAtHand {
+  type: number;
+  flags: number;
+  streamId: number;
+  bytes: Buffer;
+  start: number;
+  end: number;
 }
 
+export type Frame = Readonly<FrameAtHand>;
+
 export interface FrameReaderOptions {
+  /** The next frame comes in the same object. */
   onFrame(frame: Frame): void;
   /** Nothing more is to be read. */
   isOver(): boolean;
@@ -29,6 +32,7 @@ const NO_BYTES = Buffer.alloc(0);
 /** Cuts what a client sends, from the preface on, into frames, in place where they are whole. */
 export class FrameReader {
   readonly #options: FrameReaderOptions;
+  readonly #frame: FrameAtHand = { type: 0, flags: 0, streamId: 0, bytes: NO_BYTES, start: 0, end: 0 };
   #prefaceLeft = PREFACE.length;
   /** A frame that was not whole in what was read. */
   #partial: Buffer = NO_BYTES;
@@ -55,6 +59,8 @@ export class FrameReader {
       this.#hand(chunk, offset, end);
       offset = end;
     }
+    // What was read is not to be kept until there is more.
+    this.#frame.bytes = NO_BYTES;
     if (offset < chunk.length && !isOver()) this.#keepPartial(chunk, offset);
   }
 
@@ -100,20 +106,21 @@ export class FrameReader {
   }
 
   #hand(bytes: Buffer, start: number, end: number): void {
-    this.#options.onFrame({
-      type: bytes[start + 3] as number,
-      flags: bytes[start + 4] as number,
-      streamId: bytes.readUInt32BE(start + 5) & MAX_STREAM_ID,
-      bytes,
-      start: start + FRAME_HEADER_BYTES,
-      end,
-    });
+    const frame = this.#frame;
+    frame.type = bytes[start + 3] as number;
+    frame.flags = bytes[start + 4] as number;
+    frame.streamId = bytes.readUInt32BE(start + 5) & MAX_STREAM_ID;
+    frame.bytes = bytes;
+    frame.start = start + FRAME_HEADER_BYTES;
+    frame.end = end;
+    this.#options.onFrame(frame);
   }
 }
 
 /** A frame's payload length. */
 function lengthOf(bytes: Buffer, offset: number): number {
-  const length = bytes.readUIntBE(offset, 3);
+  const length =
+    ((bytes[offset] as number) << 16) | ((bytes[offset + 1] as number) << 8) | (bytes[offset + 2] as number);
   if (length > DEFAULT_MAX_FRAME_BYTES) {
     throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame above 16,384 bytes");
   }

@@ -1,6 +1,6 @@
 import { type Fields, PreparedFields } from "./fields.ts";
 import { DEFAULT_MAX_FRAME_BYTES, Flag, FrameType } from "./frames.ts";
-import { HpackEncoder, maxEncodedBytes } from "./hpack-encoder.ts";
+import { HpackEncoder, MAX_SIZE_UPDATES_BYTES, maxEncodedBytes } from "./hpack-encoder.ts";
 import { Output } from "./output.ts";
 
 /** Frames of one connection, gathered until they are taken to be written together: RFC 9113 6. */
@@ -29,42 +29,37 @@ export class FrameWriter {
     this.#encoder.setMaxTableBytes(bytes);
   }
 
-  /** HEADERS, with CONTINUATION where one frame does not hold them. */
-  fields(streamId: number, { fields, isEnd }: { fields: Fields | PreparedFields; isEnd: boolean }): void {
-    const endFlag = isEnd ? Flag.END_STREAM : 0;
+  /** HEADERS, with CONTINUATION where one frame does not hold them. `flags`: END_STREAM, or none. */
+  fields(streamId: number, flags: number, fields: Fields | PreparedFields): void {
     const isPrepared = fields instanceof PreparedFields;
-    const most = isPrepared ? maxEncodedBytes([]) + fields.bytes.length : maxEncodedBytes(fields);
+    const most = isPrepared ? MAX_SIZE_UPDATES_BYTES + fields.bytes.length : maxEncodedBytes(fields);
     if (most > DEFAULT_MAX_FRAME_BYTES && !isPrepared) {
-      this.#longFields(streamId, { fields, most, endFlag });
+      this.#longFields(streamId, flags, fields);
       return;
     }
     const output = this.#output;
     const start = output.open(most);
-    let end: number;
-    if (isPrepared) {
-      // RFC 7541 4.2: a change of the table's size is told by the first block after it, whatever that holds.
-      const from = this.#encoder.encode([], output.bytes, start);
-      output.bytes.set(fields.bytes, from);
-      end = from + fields.bytes.length;
-    } else end = this.#encoder.encode(fields, output.bytes, start);
-    output.close(end, FrameType.HEADERS, Flag.END_HEADERS | endFlag, streamId);
+    const end = isPrepared
+      ? copyBytes(fields.bytes, output.bytes, this.#encoder.encodeSizeUpdates(output.bytes, start))
+      : this.#encoder.encode(fields, output.bytes, start);
+    output.close(end, FrameType.HEADERS, Flag.END_HEADERS | flags, streamId);
     this.#onWritten();
   }
 
-  #longFields(streamId: number, of: { fields: Fields; most: number; endFlag: number }): void {
-    const block = Buffer.allocUnsafeSlow(of.most);
-    const length = this.#encoder.encode(of.fields, block, 0);
+  #longFields(streamId: number, flags: number, fields: Fields): void {
+    const block = Buffer.allocUnsafeSlow(maxEncodedBytes(fields));
+    const length = this.#encoder.encode(fields, block, 0);
     for (let at = 0; at < length || at === 0; at += DEFAULT_MAX_FRAME_BYTES) {
       const part = block.subarray(at, Math.min(length, at + DEFAULT_MAX_FRAME_BYTES));
       const endHeaders = at + part.length >= length ? Flag.END_HEADERS : 0;
-      if (at === 0) this.#frame(FrameType.HEADERS, endHeaders | of.endFlag, streamId, part);
+      if (at === 0) this.#frame(FrameType.HEADERS, endHeaders | flags, streamId, part);
       else this.#frame(FrameType.CONTINUATION, endHeaders, streamId, part);
     }
   }
 
-  /** DATA; `bytes` fit into one frame. */
-  data(streamId: number, { bytes, isEnd }: { bytes: Uint8Array; isEnd: boolean }): void {
-    this.#frame(FrameType.DATA, isEnd ? Flag.END_STREAM : 0, streamId, bytes);
+  /** DATA; `bytes` fit into one frame. `flags`: END_STREAM, or none. */
+  data(streamId: number, flags: number, bytes: Uint8Array): void {
+    this.#frame(FrameType.DATA, flags, streamId, bytes);
   }
 
   resetStream(streamId: number, code: number): void {
@@ -118,8 +113,13 @@ export class FrameWriter {
 
   #frame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
     const start = this.#output.open(payload.length);
-    this.#output.bytes.set(payload, start);
-    this.#output.close(start + payload.length, type, flags, streamId);
+    this.#output.close(copyBytes(payload, this.#output.bytes, start), type, flags, streamId);
     this.#onWritten();
   }
+}
+
+/** Answers the offset after them. */
+function copyBytes(bytes: Uint8Array, out: Buffer, offset: number): number {
+  out.set(bytes, offset);
+  return offset + bytes.length;
 }

@@ -6,6 +6,7 @@ import {
   FIRST_DYNAMIC_INDEX,
   STATIC_NAMES,
   STATIC_VALUES,
+  type TableEntry,
 } from "./hpack-table.ts";
 
 /** A block that cannot be decoded. COMPRESSION_ERROR of the connection, whose table is lost: RFC 9113 4.3. */
@@ -18,13 +19,21 @@ export interface HpackDecoderOptions {
   readonly maxTableBytes?: number;
   /** Of a decoded list, as RFC 9113 6.5.2 counts: name, value and 32 for each field. */
   readonly maxListBytes: number;
+  /** Whether a list may hold such a field; asked once of each literal, however often it is referred to. Left out: any. */
+  readonly isSound?: (name: string, value: string) => boolean;
 }
 
 export interface HeaderBlock {
   /** Names and values in turn, in order, latin1. Where `isTooLarge`, the first of them only. */
-  readonly fields: string[];
+  readonly fields: readonly string[];
+  /** Of these, as RFC 9113 6.5.2 counts; the bound itself where `isTooLarge`. */
+  readonly listBytes: number;
   /** The list was larger than the bound. The table is as the peer's all the same: go on with the next block. */
   readonly isTooLarge: boolean;
+  /** `isSound` says so of all of them. */
+  readonly isSound: boolean;
+  /** Answered again, this very object, if the next block is of the same bytes. */
+  readonly isRemembered: boolean;
 }
 
 /** RFC 7541 5.1 leaves the bound to us: no length, index or size in here comes near to it. */
@@ -32,21 +41,37 @@ const MAX_INTEGER = 2 ** 28;
 const MAX_CONTINUATION_BYTES = 5;
 /** A smallest and a last one, if the size changed more than once: RFC 7541 4.2. */
 const MAX_SIZE_UPDATES = 2;
+/** A longer block is not remembered, so that a connection holds little while it is idle. */
+const MAX_REMEMBERED_BYTES = 256;
 
 /** For what Huffman decoding yields until it is a string; of all decoders. As large as the largest block asks. */
 let scratch = Buffer.allocUnsafeSlow(maxDecodedBytes(1024));
 
+interface CheckedEntry extends TableEntry {
+  readonly isSound: boolean;
+}
+
 /** The peer's compressor, mirrored: RFC 7541. Of one connection; its blocks are decoded in their order. */
 export class HpackDecoder {
-  readonly #table: DynamicTable;
+  readonly #table: DynamicTable<CheckedEntry>;
   readonly #maxTableBytes: number;
   readonly #maxListBytes: number;
+  readonly #isSound: (name: string, value: string) => boolean;
+  readonly #isStaticSound: readonly boolean[];
   /** Of the next byte in the block that is being decoded. */
   #position = 0;
+  /** The last block, if it has left the table as it was: until that changes, the same bytes mean the same list. */
+  #last: HeaderBlock | undefined;
+  readonly #lastBytes = Buffer.allocUnsafeSlow(MAX_REMEMBERED_BYTES);
+  #lastLength = 0;
 
   constructor(options: HpackDecoderOptions) {
     this.#maxTableBytes = options.maxTableBytes ?? DEFAULT_TABLE_BYTES;
     this.#maxListBytes = options.maxListBytes;
+    this.#isSound = options.isSound ?? (() => true);
+    this.#isStaticSound = STATIC_NAMES.map((name, index) =>
+      this.#isSound(name, STATIC_VALUES[index] as string),
+    );
     this.#table = new DynamicTable(this.#maxTableBytes);
   }
 
@@ -56,11 +81,14 @@ export class HpackDecoder {
    * the bound, however often they repeat what is in the table.
    */
   decode(bytes: Buffer, start: number, end: number): HeaderBlock {
+    if (this.#last !== undefined && this.#isLast(bytes, start, end)) return this.#last;
     const table = this.#table;
     const fields: string[] = [];
+    let isSound = true;
     let bytesLeft = this.#maxListBytes;
     this.#position = start;
     this.#readSizeUpdates(bytes, end);
+    let isTableChanged = this.#position > start;
 
     while (this.#position < end) {
       const first = bytes[this.#position] as number;
@@ -73,16 +101,21 @@ export class HpackDecoder {
           if (index === 0) throw new HpackError("index 0");
           name = STATIC_NAMES[index] as string;
           value = STATIC_VALUES[index] as string;
+          isSound &&= this.#isStaticSound[index] as boolean;
         } else {
-          const place = this.#placeOf(index);
-          name = table.nameAt(place);
-          value = table.valueAt(place);
+          const entry = table.at(this.#placeOf(index));
+          name = entry.name;
+          value = entry.value;
+          isSound &&= entry.isSound;
         }
       } else if (first >= 0x40) {
         // Literal, to be inserted: RFC 7541 6.2.1.
         name = this.#readName(bytes, end, 0x3f);
         value = this.#readString(bytes, end);
-        table.insert(name, value);
+        const entry = { name, value, isSound: this.#isSound(name, value) };
+        table.insert(entry);
+        isTableChanged = true;
+        isSound &&= entry.isSound;
       } else if (first >= 0x20) {
         throw new HpackError("a table size update after a field");
       } else if (bytesLeft < 0) {
@@ -92,12 +125,29 @@ export class HpackDecoder {
         // Literal, not indexed or never indexed: RFC 7541 6.2.2 and 6.2.3.
         name = this.#readName(bytes, end, 0x0f);
         value = this.#readString(bytes, end);
+        isSound &&= this.#isSound(name, value);
       }
 
       bytesLeft -= name.length + value.length + ENTRY_OVERHEAD_BYTES;
       if (bytesLeft >= 0) fields.push(name, value);
     }
-    return { fields, isTooLarge: bytesLeft < 0 };
+
+    const isRemembered = !isTableChanged && end - start <= MAX_REMEMBERED_BYTES;
+    const listBytes = this.#maxListBytes - Math.max(bytesLeft, 0);
+    const block = { fields, listBytes, isTooLarge: bytesLeft < 0, isSound, isRemembered };
+    if (isRemembered) this.#lastLength = bytes.copy(this.#lastBytes, 0, start, end);
+    this.#last = isRemembered ? block : undefined;
+    return block;
+  }
+
+  /** Takes as long wherever they differ: what is compared may be a secret, and a guess at it. */
+  #isLast(bytes: Buffer, start: number, end: number): boolean {
+    if (end - start !== this.#lastLength) return false;
+    let difference = 0;
+    for (let at = 0; at < this.#lastLength; at++) {
+      difference |= (bytes[start + at] as number) ^ (this.#lastBytes[at] as number);
+    }
+    return difference === 0;
   }
 
   /** RFC 7541 4.2 and 6.3. */
@@ -122,7 +172,7 @@ export class HpackDecoder {
     const index = this.#readInteger(bytes, end, prefix);
     if (index === 0) return this.#readString(bytes, end);
     if (index < FIRST_DYNAMIC_INDEX) return STATIC_NAMES[index] as string;
-    return this.#table.nameAt(this.#placeOf(index));
+    return this.#table.at(this.#placeOf(index)).name;
   }
 
   /** RFC 7541 5.1. `prefix` has a one for each bit of the first byte that is the integer's. */

@@ -6,6 +6,7 @@ import {
   FIRST_DYNAMIC_INDEX,
   STATIC_NAMES,
   STATIC_VALUES,
+  type TableEntry,
 } from "./hpack-table.ts";
 
 /** How an integer begins: the bits before it, and a one for each bit of that byte that is its own. */
@@ -25,6 +26,9 @@ const PLAIN_STRING: Start = { bits: 0x00, prefix: 0x7f };
 
 /** No integer here, all below 2^32, takes more: RFC 7541 5.1. */
 const MAX_INTEGER_BYTES = 6;
+
+/** The lowest and the last one. */
+export const MAX_SIZE_UPDATES_BYTES = 2 * MAX_INTEGER_BYTES;
 
 /** Names whose values are few and come back in each answer; other values would only push these out. */
 const INSERTED_NAMES = new Set([
@@ -54,15 +58,15 @@ for (let index = FIRST_DYNAMIC_INDEX - 1; index > 0; index--) {
 
 /** What `HpackEncoder.encode` may write for these fields at most. */
 export function maxEncodedBytes(fields: readonly string[]): number {
-  // Two size updates and, for each field, its index; a length and the bytes for each string.
-  let bytes = (2 + fields.length / 2) * MAX_INTEGER_BYTES;
+  // For each field its index; a length and the bytes for each string.
+  let bytes = MAX_SIZE_UPDATES_BYTES + (fields.length / 2) * MAX_INTEGER_BYTES;
   for (const text of fields) bytes += MAX_INTEGER_BYTES + text.length;
   return bytes;
 }
 
 /** Our compressor for one connection: RFC 7541. Blocks are to be sent in the order in which they are encoded. */
 export class HpackEncoder {
-  readonly #table = new DynamicTable(DEFAULT_TABLE_BYTES);
+  readonly #table = new DynamicTable<TableEntry>(DEFAULT_TABLE_BYTES);
   /** What the table may hold from the next block on, and the least it might have held since the last. */
   #maxTableBytes = DEFAULT_TABLE_BYTES;
   #lowestTableBytes = DEFAULT_TABLE_BYTES;
@@ -78,14 +82,19 @@ export class HpackEncoder {
    * on, and answers the offset after it. `out` has room for `maxEncodedBytes(fields)`.
    */
   encode(fields: readonly string[], out: Buffer, offset: number): number {
-    // RFC 7541 4.2: if the size changed more than once, the lowest is told too, as it evicts.
-    offset = this.#tellTableBytes(this.#lowestTableBytes, out, offset);
-    offset = this.#tellTableBytes(this.#maxTableBytes, out, offset);
-    this.#lowestTableBytes = this.#maxTableBytes;
-
+    offset = this.encodeSizeUpdates(out, offset);
     for (let i = 0; i < fields.length; i += 2) {
       offset = this.#encodeField(fields[i] as string, fields[i + 1] as string, out, offset);
     }
+    return offset;
+  }
+
+  /** What is to be told of the table's size by the next block, whatever that holds: RFC 7541 4.2. At most `MAX_SIZE_UPDATES_BYTES`. */
+  encodeSizeUpdates(out: Buffer, offset: number): number {
+    // If the size changed more than once, the lowest is told too, as it evicts.
+    offset = this.#tellTableBytes(this.#lowestTableBytes, out, offset);
+    offset = this.#tellTableBytes(this.#maxTableBytes, out, offset);
+    this.#lowestTableBytes = this.#maxTableBytes;
     return offset;
   }
 
@@ -108,7 +117,7 @@ export class HpackEncoder {
       const place = this.#table.find(name, value);
       if (place >= 0) return writeInteger(INDEXED, FIRST_DYNAMIC_INDEX + place, out, offset);
       if (this.#isWorthInserting(name, value)) {
-        this.#table.insert(name, value);
+        this.#table.insert({ name, value });
         start = INSERTED;
       }
     } else if (SECRET_NAMES.has(name)) {

@@ -76,11 +76,16 @@ export const DEFAULT_TABLE_BYTES = 4096;
 /** What an entry counts beside its name and value (RFC 7541 4.1), and a field in a list (RFC 9113 6.5.2). */
 export const ENTRY_OVERHEAD_BYTES = 32;
 
-/** What was last inserted, within a bound of bytes: RFC 7541 2.3.2 and 4. Names and values are latin1. */
-export class DynamicTable {
+/** Name and value are latin1. */
+export interface TableEntry {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What was last inserted, within a bound of bytes: RFC 7541 2.3.2 and 4. */
+export class DynamicTable<Entry extends TableEntry> {
   /** A ring of a power of two, so that places wrap by a mask. */
-  readonly #names: string[];
-  readonly #values: string[];
+  readonly #entries: (Entry | undefined)[];
   readonly #mask: number;
   /** Slot of the next entry. */
   #next = 0;
@@ -92,8 +97,7 @@ export class DynamicTable {
   /** `highestMaxBytes`: what `maxBytes` is at first, and may be at most. */
   constructor(highestMaxBytes: number) {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(1, highestMaxBytes / ENTRY_OVERHEAD_BYTES)));
-    this.#names = Array.from({ length: slots }, () => "");
-    this.#values = Array.from({ length: slots }, () => "");
+    this.#entries = Array.from({ length: slots }, () => undefined);
     this.#mask = slots - 1;
     this.#maxBytes = highestMaxBytes;
   }
@@ -108,30 +112,26 @@ export class DynamicTable {
     this.#evictDownTo(bytes);
   }
 
-  /** `place` is below `count`; so with `valueAt`. */
-  nameAt(place: number): string {
-    return this.#names[(this.#next - 1 - place) & this.#mask] as string;
-  }
-
-  valueAt(place: number): string {
-    return this.#values[(this.#next - 1 - place) & this.#mask] as string;
+  /** `place` is below `count`. */
+  at(place: number): Entry {
+    return this.#entries[(this.#next - 1 - place) & this.#mask] as Entry;
   }
 
   /** The place of the newest such entry, -1: none. */
   find(name: string, value: string): number {
     for (let place = 0; place < this.count; place++) {
-      if (this.valueAt(place) === value && this.nameAt(place) === name) return place;
+      const entry = this.at(place);
+      if (entry.value === value && entry.name === name) return place;
     }
     return -1;
   }
 
   /** An entry that is larger than the whole table empties it and is not kept: RFC 7541 4.4. */
-  insert(name: string, value: string): void {
-    const bytes = name.length + value.length + ENTRY_OVERHEAD_BYTES;
+  insert(entry: Entry): void {
+    const bytes = bytesOf(entry);
     this.#evictDownTo(this.#maxBytes - bytes);
     if (bytes > this.#maxBytes) return;
-    this.#names[this.#next] = name;
-    this.#values[this.#next] = value;
+    this.#entries[this.#next] = entry;
     this.#next = (this.#next + 1) & this.#mask;
     this.#bytes += bytes;
     this.count++;
@@ -140,12 +140,14 @@ export class DynamicTable {
   #evictDownTo(bytes: number): void {
     while (this.#bytes > bytes && this.count > 0) {
       const slot = (this.#next - this.count) & this.#mask;
-      const name = this.#names[slot] as string;
-      const value = this.#values[slot] as string;
-      this.#bytes -= name.length + value.length + ENTRY_OVERHEAD_BYTES;
+      this.#bytes -= bytesOf(this.#entries[slot] as Entry);
       this.count--;
-      this.#names[slot] = "";
-      this.#values[slot] = "";
+      this.#entries[slot] = undefined;
     }
   }
+}
+
+/** RFC 7541 4.1. */
+function bytesOf({ name, value }: TableEntry): number {
+  return name.length + value.length + ENTRY_OVERHEAD_BYTES;
 }

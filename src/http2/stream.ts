@@ -1,4 +1,4 @@
-import type { Fields, PreparedFields } from "./fields.ts";
+import type { Fields, PreparedFields, RequestHead } from "./fields.ts";
 import { SendWindow, type ReceiveWindow } from "./flow-control.ts";
 import type { ErrorCode } from "./frames.ts";
 
@@ -23,6 +23,7 @@ export interface StreamSink {
 export interface ServerStream {
   readonly id: number;
   readonly connection: StreamConnection;
+  /** The same object as of the request before, where a client repeats itself. */
   readonly fields: Fields;
   /** The whole request has been read. */
   readonly isWhole: boolean;
@@ -77,10 +78,10 @@ export class StreamState implements ServerStream {
   readonly id: number;
   readonly connection: StreamHost;
   readonly fields: Fields;
-  /** Of all names and values. */
+  /** Of all fields, as RFC 9113 6.5.2 counts. */
   readonly fieldBytes: number;
   readonly sendWindow: SendWindow;
-  /** Made with the first DATA frame. */
+  /** Made with the first DATA frame that is not the last. */
   receiveWindow: ReceiveWindow | undefined;
   sink: StreamSink | undefined;
   isPaced = false;
@@ -96,7 +97,7 @@ export class StreamState implements ServerStream {
   /** Of the body still to come, as content-length declares it; undefined: it does not. */
   bodyBytesLeft: number | undefined;
   /** When the head was read: performance.now(). */
-  beganMs = 0;
+  beganMs: number;
   /** Told that its time is over. */
   isLate = false;
   pending: Pending[] = [];
@@ -104,13 +105,20 @@ export class StreamState implements ServerStream {
   isHeld = false;
   pendingTrailers: Fields | PreparedFields | undefined;
 
-  constructor(options: { id: number; connection: StreamHost; fields: Fields; sendBytes: number }) {
+  constructor(options: {
+    readonly id: number;
+    readonly connection: StreamHost;
+    readonly head: RequestHead;
+    readonly sendBytes: number;
+    readonly beganMs: number;
+  }) {
+    const { block, bodyBytes } = options.head;
     this.id = options.id;
     this.connection = options.connection;
-    this.fields = options.fields;
-    let fieldBytes = 0;
-    for (const text of options.fields) fieldBytes += text.length;
-    this.fieldBytes = fieldBytes;
+    this.fields = block.fields;
+    this.fieldBytes = block.listBytes;
+    this.bodyBytesLeft = bodyBytes;
+    this.beganMs = options.beganMs;
     this.sendWindow = new SendWindow(options.sendBytes);
   }
 

@@ -268,6 +268,75 @@ async function wireInUse(): Promise<{ wire: MemoryWire; kept: Kept[]; before: nu
   return { wire, kept, before: wire.told().length };
 }
 
+describe("RFC 9113 8.2 and 8.3: of requests that name what a table holds", () => {
+  const GET_BLOCK = "828684";
+  const NEWEST = "be";
+  const literal = (text: string) =>
+    Buffer.from([text.length, ...Buffer.from(text, "latin1")]).toString("hex");
+  const inserted = (name: string, value: string) => `40${literal(name)}${literal(value)}`;
+  const request = (streamId: number, hex: string, flags: number = END) =>
+    headerBytes(streamId, Buffer.from(hex, "hex"), flags);
+
+  test.each([
+    ["a name in upper case", inserted("A", "b")],
+    ["a value with a line break", inserted("a", "b\r\nc: d")],
+    ["a field of the connection", inserted("connection", "close")],
+    ["te of more than trailers", inserted("te", "gzip")],
+    ["a pseudo-field out of place", inserted(":path", "/")],
+    ["a pseudo-field that is none", inserted(":a", "b")],
+  ])("each is reset that has %s, and no other", async (_name, field) => {
+    const wire = wireFor({ onStream: echoLength });
+    await wire.send(opening(request(1, GET_BLOCK + field), request(3, GET_BLOCK)));
+    await wire.send(...[5, 7, 9].map((id) => request(id, GET_BLOCK + NEWEST)), request(11, GET_BLOCK));
+    const reset = (id: number) => `RST_STREAM ${id} PROTOCOL_ERROR`;
+    expect(wire.told()).toEqual([reset(1), ...answered(3, 0), ...[5, 7, 9].map(reset), ...answered(11, 0)]);
+  });
+
+  test("each has the body that it declares, though all are of one block", async () => {
+    const wire = wireFor({ onStream: echoLength });
+    const block = `838684${inserted("content-length", "2")}`;
+    await wire.send(opening(request(1, block, 0), data(1, "ab", END)));
+    const again = `838684${NEWEST}`;
+    await wire.send(
+      request(3, again, 0),
+      data(3, "a"),
+      data(3, "b", END),
+      request(5, again, 0),
+      data(5, "abc"),
+    );
+    await wire.send(request(7, again), request(9, again, 0), data(9, "ab", END));
+    expect(wire.told()).toEqual([
+      ...answered(1, 2),
+      ...answered(3, 2),
+      "RST_STREAM 5 PROTOCOL_ERROR",
+      "RST_STREAM 7 PROTOCOL_ERROR",
+      ...answered(9, 2),
+    ]);
+  });
+
+  test("a block is a request's head or trailers by where it stands", async () => {
+    const wire = wireFor({ onStream: echoLength });
+    const post = "838684";
+    const trailers = `00${literal("a")}${literal("b")}`;
+    await wire.send(opening(request(1, post, 0), request(1, trailers), request(3, trailers)));
+    await wire.send(request(5, post, 0), request(5, post), request(7, post, 0), request(7, trailers));
+    expect(wire.told()).toEqual([
+      ...answered(1, 0),
+      "RST_STREAM 3 PROTOCOL_ERROR",
+      "RST_STREAM 5 PROTOCOL_ERROR",
+      ...answered(7, 0),
+    ]);
+  });
+
+  test("a list that is too large is refused each time", async () => {
+    const wire = wireFor({ onStream: echoLength, bounds: { maxHeaderListBytes: 200 } });
+    const long = GET_BLOCK + "84".repeat(10);
+    await wire.send(opening(...[1, 3, 5].map((id) => request(id, long)), request(7, GET_BLOCK)));
+    const refused = (id: number) => `HEADERS ${id} end :status=431`;
+    expect(wire.told()).toEqual([...[1, 3, 5].map(refused), ...answered(7, 0)]);
+  });
+});
+
 describe("RFC 9113 5.4.1: the connection ends, and who serves its streams is told, by", () => {
   test.each(FATAL)("%s: %s", async (_name, code, bytes) => {
     const { wire, kept, before } = await wireInUse();

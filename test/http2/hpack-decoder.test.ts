@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { HpackDecoder, HpackError } from "../../src/http2/hpack-decoder.ts";
+import { HpackDecoder, type HpackDecoderOptions, HpackError } from "../../src/http2/hpack-decoder.ts";
 
 const MAX_LIST_BYTES = 16_384;
 
-function createDecoder(options: { maxTableBytes?: number; maxListBytes?: number } = {}): HpackDecoder {
+function createDecoder(options: Partial<HpackDecoderOptions> = {}): HpackDecoder {
   return new HpackDecoder({ maxListBytes: MAX_LIST_BYTES, ...options });
 }
 
@@ -79,7 +79,7 @@ describe("RFC 7541 Appendix C", () => {
     { example: "C.2.4", hex: "82", field: GET, table: [] },
   ])("$example: $field and the table after it", ({ hex, field, table }) => {
     const decoder = createDecoder();
-    expect(decode(decoder, hex)).toEqual({ fields: field, isTooLarge: false });
+    expect(decode(decoder, hex)).toMatchObject({ fields: field, isTooLarge: false });
     expect(tableOf(decoder)).toEqual(table);
   });
 
@@ -233,7 +233,7 @@ describe("what RFC 7541 allows is taken:", () => {
     ["no more than table size updates", "20 3fe11f", []],
     ["a list after two table size updates", "20 3fe11f 82", GET],
   ])("%s", (_, hex, fields) => {
-    expect(decode(createDecoder(), hex)).toEqual({ fields, isTooLarge: false });
+    expect(decode(createDecoder(), hex)).toMatchObject({ fields, isTooLarge: false });
   });
 });
 
@@ -309,14 +309,17 @@ describe("a list above the bound", () => {
 
   test("is told from one that just fits", () => {
     const fits = createDecoder({ maxListBytes: listBytes(LIST) });
-    expect(decode(fits, BLOCK)).toEqual({ fields: LIST, isTooLarge: false });
+    expect(decode(fits, BLOCK)).toMatchObject({ fields: LIST, isTooLarge: false });
     const tooSmall = createDecoder({ maxListBytes: listBytes(LIST) - 1 });
-    expect(decode(tooSmall, BLOCK)).toEqual({ fields: [GET, GET].flat(), isTooLarge: true });
+    expect(decode(tooSmall, BLOCK)).toMatchObject({ fields: [GET, GET].flat(), isTooLarge: true });
   });
 
   test("stays so, though later fields would fit", () => {
     const decoder = createDecoder({ maxListBytes: 100 });
-    expect(decode(decoder, `8200016164${"62".repeat(100)}82`)).toEqual({ fields: GET, isTooLarge: true });
+    expect(decode(decoder, `8200016164${"62".repeat(100)}82`)).toMatchObject({
+      fields: GET,
+      isTooLarge: true,
+    });
   });
 
   test("leaves the table as the peer has it, and the next list is decoded", () => {
@@ -324,7 +327,7 @@ describe("a list above the bound", () => {
     // Two that fit, one that does not; one inserted, not inserted, never indexed, inserted by a name's index.
     expect(decode(decoder, "828283 4001610162 0001630164 1001650166 7e0167 be").isTooLarge).toBe(true);
     expect(tableOf(decoder)).toEqual(["a", "g", "a", "b"]);
-    expect(decode(decoder, "82be")).toEqual({ fields: [...GET, "a", "g"], isTooLarge: false });
+    expect(decode(decoder, "82be")).toMatchObject({ fields: [...GET, "a", "g"], isTooLarge: false });
   });
 
   test("is not kept, however often it repeats one large entry", () => {
@@ -334,6 +337,106 @@ describe("a list above the bound", () => {
     const { fields, isTooLarge } = decode(decoder, entry + "be".repeat(100_000));
     expect(isTooLarge).toBe(true);
     expect(fields).toEqual(Array.from({ length: 4 }, () => ["a", value]).flat());
+  });
+});
+
+describe("a field that is not sound", () => {
+  const isSound = (name: string, value: string) => name !== "transfer-encoding" && value !== "bad";
+
+  test.each([
+    { how: "inserted", hex: "82 4001610362 6164 83" },
+    { how: "not inserted", hex: "82 0001610362 6164" },
+    { how: "never to be inserted", hex: "82 1001610362 6164" },
+    { how: "of the static table", hex: "b9 82" },
+  ])("$how, makes its list so", ({ hex }) => {
+    expect(decode(createDecoder({ isSound }), hex).isSound).toBe(false);
+    expect(decode(createDecoder(), hex).isSound).toBe(true);
+  });
+
+  test("makes each later list so that refers to it, and no other", () => {
+    const decoder = createDecoder({ isSound });
+    expect(decode(decoder, "82 4001610362 6164 40016201 63").isSound).toBe(false);
+    expect(decode(decoder, "82 be").isSound).toBe(true);
+    expect(decode(decoder, "82 be bf").isSound).toBe(false);
+    // By its name alone.
+    expect(decode(decoder, "7f000163").isSound).toBe(true);
+  });
+
+  test("is so where its list was too large, too", () => {
+    const decoder = createDecoder({ isSound, maxListBytes: 50 });
+    expect(decode(decoder, "8282 4001610362 6164").isTooLarge).toBe(true);
+    expect(decode(decoder, "be").isSound).toBe(false);
+  });
+
+  test("is looked at once, however often it is referred to", () => {
+    const asked: string[] = [];
+    const decoder = createDecoder({ isSound: (name, value) => asked.push(`${name}=${value}`) > 0 });
+    asked.length = 0;
+    decode(decoder, "82 4001610162 86 be be");
+    for (let block = 0; block < 3; block++) decode(decoder, "82 be 84 be");
+    expect(asked).toEqual(["a=b"]);
+  });
+});
+
+describe("a block that is repeated", () => {
+  const INSERTED = "4001610162";
+  const REPEATED = "82be 0001630164 1001650166";
+  const LIST = [...GET, "a", "b", "c", "d", "e", "f"];
+
+  test("is answered by the same object, as long as it comes", () => {
+    const decoder = createDecoder();
+    decode(decoder, INSERTED);
+    const first = decode(decoder, REPEATED);
+    expect(first).toMatchObject({ fields: LIST, listBytes: listBytes(LIST), isRemembered: true });
+    expect(decode(decoder, REPEATED)).toBe(first);
+    expect(decode(decoder, REPEATED)).toBe(first);
+  });
+
+  test.each([
+    { change: "an insertion", hex: "4001780179", newest: ["x", "y"] },
+    { change: "an insertion by the same bytes", hex: INSERTED, newest: ["a", "b"] },
+    {
+      change: "an insertion that evicts all",
+      hex: `4001787f8120${"79".repeat(4224)} 4001780179`,
+      newest: ["x", "y"],
+    },
+  ])("is decoded anew after $change", ({ hex, newest }) => {
+    const decoder = createDecoder();
+    decode(decoder, INSERTED);
+    const first = decode(decoder, "be");
+    expect(decode(decoder, hex).isRemembered).toBe(false);
+    expect(decode(decoder, "be")).not.toBe(first);
+    expect(decode(decoder, "be").fields).toEqual(newest);
+  });
+
+  test("is refused once its entry is evicted by a table size update", () => {
+    const decoder = createDecoder();
+    decode(decoder, INSERTED);
+    decode(decoder, "be");
+    expect(decode(decoder, "20").isRemembered).toBe(false);
+    expect(() => decode(decoder, "be")).toThrow(HpackError);
+  });
+
+  test("does as it did where it changes the table itself", () => {
+    const decoder = createDecoder();
+    for (let times = 0; times < 3; times++) expect(decode(decoder, INSERTED).isRemembered).toBe(false);
+    expect(tableOf(decoder)).toEqual(["a", "b", "a", "b", "a", "b"]);
+  });
+
+  test("is not told from another by its length, nor by its beginning", () => {
+    const decoder = createDecoder();
+    expect(decode(decoder, "8283").fields).toEqual([...GET, ...POST]);
+    expect(decode(decoder, "8282").fields).toEqual([...GET, ...GET]);
+    expect(decode(decoder, "82").fields).toEqual(GET);
+    expect(decode(decoder, "").fields).toEqual([]);
+  });
+
+  test("is not remembered where it is long", () => {
+    const decoder = createDecoder();
+    expect(decode(decoder, "82".repeat(256)).isRemembered).toBe(true);
+    const long = decode(decoder, "82".repeat(257));
+    expect(long.isRemembered).toBe(false);
+    expect(decode(decoder, "82".repeat(257))).toEqual(long);
   });
 });
 
@@ -389,5 +492,49 @@ describe("whatever the bytes", () => {
     );
     // So that the test is not one of refusals only.
     expect(decoded).toBeGreaterThan(500);
+  });
+
+  test("a block that is remembered is answered as one that is decoded", () => {
+    const sound = fc.constantFrom(
+      "82",
+      "86",
+      "be",
+      "bf",
+      "4001610162",
+      "4001610163",
+      "0001640165",
+      "7e0166",
+      "1001640165",
+    );
+    const blocks = fc.array(
+      fc.oneof(
+        { weight: 9, arbitrary: fc.array(sound, { maxLength: 4 }).map((pieces) => pieces.join("")) },
+        { weight: 1, arbitrary: fc.constantFrom("20", "3f45", "20 3fe11f") },
+      ),
+      { minLength: 1, maxLength: 4 },
+    );
+    const order = fc.array(fc.nat({ max: 3 }), { minLength: 2, maxLength: 20 });
+    let repeated = 0;
+    fc.assert(
+      fc.property(blocks, order, (of, order) => {
+        const remembering = createDecoder();
+        const forgetful = createDecoder();
+        decode(remembering, "4001610162 4001620163");
+        decode(forgetful, "4001610162 4001620163");
+        let last: unknown;
+        for (const index of order) {
+          const bytes = Buffer.from((of[index % of.length] as string).replaceAll(" ", ""), "hex");
+          // Which changes nothing but what was last.
+          decode(forgetful, "84");
+          const result = outcome(remembering, bytes, 0, bytes.length);
+          expect(result).toEqual(outcome(forgetful, bytes, 0, bytes.length));
+          if (typeof result === "string") return;
+          if (result === last) repeated++;
+          last = result;
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(repeated).toBeGreaterThan(500);
   });
 });

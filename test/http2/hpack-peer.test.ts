@@ -14,7 +14,7 @@ import { STATIC_NAMES, STATIC_VALUES } from "../../src/http2/hpack-table.ts";
  * As much of an HTTP/2 server as a peer's own compressor and decompressor ask for: takes the lists of
  * requests into `requests`, and answers each with the next of `answers`.
  */
-function serve(socket: Socket, requests: string[][], answers: Iterator<readonly string[]>): void {
+function serve(socket: Socket, requests: (readonly string[])[], answers: Iterator<readonly string[]>): void {
   const decoder = new HpackDecoder({ maxListBytes: 65_536 });
   const encoder = new HpackEncoder();
   let unread = Buffer.alloc(0);
@@ -73,7 +73,7 @@ interface Exchange {
 
 /** Has node:http2 make these exchanges one after the other on one connection, and expects them to arrive. */
 async function expectExchanges(exchanges: readonly Exchange[], headerTableSize: number): Promise<void> {
-  const requests: string[][] = [];
+  const requests: (readonly string[])[] = [];
   const answers = exchanges.map(({ status, answered }) => [":status", status, ...answered.flat()]);
   const server = createServer((socket) => serve(socket, requests, answers.values()));
   await once(server.listen(0, "127.0.0.1"), "listening");

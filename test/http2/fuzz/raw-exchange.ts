@@ -7,7 +7,7 @@ import { framesIn, type RawFrame } from "./frame-bytes.ts";
 /** What a server has sent on one stream. */
 export interface RawAnswer {
   /** Header blocks in their order: informational ones, the head, trailers. */
-  readonly blocks: string[][];
+  readonly blocks: (readonly string[])[];
   readonly body: Buffer[];
   isEnded: boolean;
   resetCode: number | undefined;
