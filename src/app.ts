@@ -146,7 +146,7 @@ async function openApp(
       postgresAnswers = false;
       log.warn({ err: error }, "the lease could not be renewed");
     },
-    onAccess: metrics.onCacheLookup,
+    onAccess: metrics.onCacheLookupOf,
     limits: { bytes: config.cacheMegabytes * 1024 * 1024 },
   });
   await rights.start();

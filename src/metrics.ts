@@ -4,6 +4,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { Decision } from "./core/decision.ts";
 import type { Limit } from "./core/policy.ts";
 import type { RateLimitDecision } from "./core/rate-limits.ts";
+import { hotCounter } from "./metrics/hot-counter.ts";
+import { hotHistogram } from "./metrics/hot-histogram.ts";
 
 /** What the parts of the service tell, each in one call that costs well below a microsecond. */
 export interface Metrics {
@@ -16,8 +18,8 @@ export interface Metrics {
   onFinished(call: { method: string; code: string; durationMs: number }): void;
   /** One answer, or failure, of a store; `operation` is one of a fixed few. */
   onStoreCall(call: { store: string; operation: string; failed: boolean; durationMs: number }): void;
-  /** `kind`: "key", "workspace", "member" or "caller_token". */
-  onCacheLookup(kind: string, outcome: "hit" | "miss"): void;
+  /** Answers what is told of each look-up; `kind`: "key", "workspace", "member" or "caller_token". */
+  onCacheLookupOf(kind: string): (outcome: "hit" | "miss") => void;
   /** Decisions in one call of the points' store. */
   onBatch(size: number): void;
   onBreaker(store: string, state: BreakerState): void;
@@ -51,8 +53,14 @@ export interface Metrics {
 export interface MeasuredPolicy {
   readonly api: string;
   readonly digest: string;
-  readonly limits: readonly Pick<Limit, "name" | "warnAt">[];
+  readonly limits: readonly Pick<Limit, "name" | "warnAt" | "shadow">[];
 }
+
+/** What of a decision of either kind is counted. */
+type CountedDecision = Pick<
+  Decision,
+  "api" | "reason" | "degraded" | "shadowReason" | "isOverruled" | "limits"
+>;
 
 export type BreakerState = "closed" | "half_open" | "open";
 
@@ -68,25 +76,25 @@ export function createMetrics(): Metrics {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
-  const decisions = new Counter({
+  const decisions = hotCounter({
     name: "tollgate_decisions_total",
     help: "Decisions by api and reason (ALLOWED: passed), degraded cause, and reason in shadow.",
     labelNames: ["api", "reason", "degraded", "shadow_reason"] as const,
     registers,
   });
-  const rateLimitDecisions = new Counter({
+  const rateLimitDecisions = hotCounter({
     name: "tollgate_rate_limit_decisions_total",
     help: "Answers of the rate limit service by api and reason (ALLOWED: within), degraded cause, and reason in shadow.",
     labelNames: ["api", "reason", "degraded", "shadow_reason"] as const,
     registers,
   });
-  const nearLimit = new Counter({
+  const nearLimit = hotCounter({
     name: "tollgate_points_near_limit_total",
     help: "Admitted decisions after which at least the policy's warn_at of a limit's points was spent, by api and limit.",
     labelNames: ["api", "limit"] as const,
     registers,
   });
-  const shadowRefusals = new Counter({
+  const shadowRefusals = hotCounter({
     name: "tollgate_points_shadow_refusals_total",
     help: "Admitted decisions that a limit in shadow would have refused, by api and limit.",
     labelNames: ["api", "limit"] as const,
@@ -98,32 +106,30 @@ export function createMetrics(): Metrics {
     labelNames: ["reason"] as const,
     registers,
   });
-  const calls = new Histogram({
+  const calls = hotHistogram<"method" | "code">({
     name: "tollgate_rpc_duration_seconds",
     help: "Time of a unary RPC by method and code, from its message's last byte to its answer.",
-    labelNames: ["method", "code"] as const,
     buckets: LATENCY_BUCKETS,
     registers,
   });
-  const storeCalls = new Histogram({
+  const storeCalls = hotHistogram<"store" | "operation" | "outcome">({
     name: "tollgate_store_duration_seconds",
     help: "Time of a store's answer by store, operation and outcome (ok, failed).",
-    labelNames: ["store", "operation", "outcome"] as const,
     buckets: LATENCY_BUCKETS,
     registers,
   });
-  const cacheLookups = new Counter({
+  const cacheLookups = hotCounter({
     name: "tollgate_cache_lookups_total",
     help: "Look-ups of cached rights by kind and outcome (hit, miss).",
     labelNames: ["kind", "outcome"] as const,
     registers,
   });
-  const batches = new Histogram({
+  const batches = hotHistogram<never>({
     name: "tollgate_points_batch_size",
     help: "Decisions that share one call of the points' store.",
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500],
     registers,
-  });
+  })({});
   const breakers = new Gauge({
     name: "tollgate_breaker_state",
     help: "1 for the state that a store's breaker is in (closed, half_open, open).",
@@ -183,61 +189,61 @@ export function createMetrics(): Metrics {
     registers,
   });
 
-  // Binding labels once saves two thirds of an observation (0.26 µs against 0.69).
-  const decisionOf = bindOnce((api, reason, degraded, shadow_reason) =>
-    decisions.labels({ api, reason, degraded, shadow_reason }),
+  const nearLimitOf = byLabel((api) => byLabel((limit) => nearLimit({ api, limit })));
+  const shadowRefusalOf = byLabel((api) => byLabel((limit) => shadowRefusals({ api, limit })));
+  const callOf = byLabel((method) => byLabel((code) => calls({ method, code })));
+  const storeCallOf = byLabel((store) =>
+    byLabel((operation) => byLabel((outcome) => storeCalls({ store, operation, outcome }))),
   );
-  const rateLimitDecisionOf = bindOnce((api, reason, degraded, shadow_reason) =>
-    rateLimitDecisions.labels({ api, reason, degraded, shadow_reason }),
-  );
-  const nearLimitOf = bindOnce((api, limit) => nearLimit.labels({ api, limit }));
-  const shadowRefusalOf = bindOnce((api, limit) => shadowRefusals.labels({ api, limit }));
-  const callOf = bindOnce((method, code) => calls.labels({ method, code }));
-  const storeCallOf = bindOnce((store, operation, outcome) =>
-    storeCalls.labels({ store, operation, outcome }),
-  );
-  const cacheLookupOf = bindOnce((kind, outcome) => cacheLookups.labels({ kind, outcome }));
+  const cacheLookupsOf = byLabel((kind) => byLabel((outcome) => cacheLookups({ kind, outcome })));
 
-  /** By api and limit. */
+  /** By api and limit: the share to tell of. Without the apis of which nothing is told. */
   let warnAt: ReadonlyMap<string, ReadonlyMap<string, number | undefined>> = new Map();
 
   /** A share of the points that this process counted by itself says nothing about the limit. */
-  function countLimits(decision: Pick<Decision, "api" | "reason" | "isOverruled" | "degraded" | "limits">) {
-    const { api, reason, isOverruled, degraded, limits } = decision;
-    if (reason !== undefined || isOverruled || degraded.includes("points_local")) return;
+  function countLimits({ api, reason, isOverruled, degraded, limits }: CountedDecision): void {
+    const shares = warnAt.get(api);
+    if (shares === undefined || reason !== undefined || isOverruled || degraded.includes("points_local"))
+      return;
     for (const { limitName, limit, remaining, shadow } of limits) {
       if (shadow?.reason !== undefined) {
-        shadowRefusalOf(api, limitName).inc();
+        shadowRefusalOf(api)(limitName).value++;
         continue;
       }
-      const share = warnAt.get(api)?.get(limitName);
-      if (share !== undefined && (limit - remaining) / limit >= share) nearLimitOf(api, limitName).inc();
+      const share = shares.get(limitName);
+      if (share !== undefined && (limit - remaining) / limit >= share) nearLimitOf(api)(limitName).value++;
     }
+  }
+
+  function decisionsIn(counter: typeof decisions): (decision: CountedDecision) => void {
+    const countOf = byLabel((api) =>
+      byLabel((reason) =>
+        byLabel((degraded) => byLabel((shadow_reason) => counter({ api, reason, degraded, shadow_reason }))),
+      ),
+    );
+    return (decision) => {
+      const { api, reason, degraded, shadowReason } = decision;
+      countOf(api)(reason ?? "ALLOWED")(degraded[0] ?? "")(shadowReason ?? "").value++;
+      countLimits(decision);
+    };
   }
 
   return {
     registry,
-    onDecision(decision) {
-      const { api, reason, degraded, shadowReason } = decision;
-      decisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
-      countLimits(decision);
-    },
-    onRateLimitDecision(decision) {
-      const { api, reason, degraded, shadowReason } = decision;
-      rateLimitDecisionOf(api, reason ?? "ALLOWED", degraded[0] ?? "", shadowReason ?? "").inc();
-      countLimits(decision);
-    },
+    onDecision: decisionsIn(decisions),
+    onRateLimitDecision: decisionsIn(rateLimitDecisions),
     onUndecided(reason) {
       undecided.inc({ reason });
     },
     onFinished({ method, code, durationMs }) {
-      callOf(method, code).observe(durationMs / 1000);
+      callOf(method)(code).observe(durationMs / 1000);
     },
     onStoreCall({ store, operation, failed, durationMs }) {
-      storeCallOf(store, operation, failed ? "failed" : "ok").observe(durationMs / 1000);
+      storeCallOf(store)(operation)(failed ? "failed" : "ok").observe(durationMs / 1000);
     },
-    onCacheLookup(kind, outcome) {
-      cacheLookupOf(kind, outcome).inc();
+    onCacheLookupOf(kind) {
+      const lookupsOf = cacheLookupsOf(kind);
+      return (outcome) => void lookupsOf(outcome).value++;
     },
     onBatch(size) {
       batches.observe(size);
@@ -277,7 +283,8 @@ export function createMetrics(): Metrics {
       const shares = new Map<string, ReadonlyMap<string, number | undefined>>();
       for (const { api, digest, limits } of policies) {
         policyInfo.set({ api, digest }, 1);
-        shares.set(api, new Map(limits.map((limit) => [limit.name, limit.warnAt])));
+        const isTold = limits.some(({ warnAt, shadow }) => warnAt !== undefined || shadow === true);
+        if (isTold) shares.set(api, new Map(limits.map((limit) => [limit.name, limit.warnAt])));
       }
       warnAt = shares;
     },
@@ -331,15 +338,14 @@ export function createSupervisorMetrics(): SupervisorMetrics {
   };
 }
 
-/** Remembers what was made for each combination of labels. */
-function bindOnce<Bound>(bind: (...labels: string[]) => Bound): (...labels: string[]) => Bound {
-  const bound = new Map<string, Bound>();
-  return (...labels) => {
-    const name = labels.join("\n");
-    let found = bound.get(name);
+/** Remembers what was made for each label: labels are few, and one by one they are found without a name made of all. */
+function byLabel<Made>(make: (label: string) => Made): (label: string) => Made {
+  const made = new Map<string, Made>();
+  return (label) => {
+    let found = made.get(label);
     if (found === undefined) {
-      found = bind(...labels);
-      bound.set(name, found);
+      found = make(label);
+      made.set(label, found);
     }
     return found;
   };

@@ -94,6 +94,22 @@ test("what a limit in shadow would refuse is counted by its name, and does not h
   );
 });
 
+test("a limit in shadow is told of where no limit of its policy is warned of", async () => {
+  const metrics = createMetrics();
+  metrics.onPolicies([
+    { api: "retrac", digest: "d", limits: [{ name: "points" }, { name: "new", shadow: true }] },
+    { api: "retool", digest: "d", limits: [{ name: "points" }] },
+  ]);
+  const full = stateOf({ limitName: "new", shadow: { reason: "POINTS_EXCEEDED" } });
+  for (const api of ["retrac", "retool"]) {
+    metrics.onDecision({ ...decision, api, limits: [stateOf({ remaining: 0 })] });
+  }
+  metrics.onDecision({ ...decision, limits: [full], shadowReason: "POINTS_EXCEEDED" });
+  expect((await sample(metrics)).filter((line) => /^tollgate_points_(near|shadow)/.test(line))).toEqual([
+    'tollgate_points_shadow_refusals_total{api="retrac",limit="new"} 1',
+  ]);
+});
+
 test("calls and stores are measured in seconds", async () => {
   const metrics = createMetrics();
   metrics.onFinished({ method: "m", code: "ok", durationMs: 3 });
@@ -113,8 +129,10 @@ test("cache, batches, breaker, key uses, policies and calls in flight are told",
   const metrics = createMetrics();
   let inFlight = 0;
   metrics.observeInFlight(() => inFlight);
-  metrics.onCacheLookup("key", "hit");
-  metrics.onCacheLookup("key", "miss");
+  const onKeyLookup = metrics.onCacheLookupOf("key");
+  onKeyLookup("hit");
+  onKeyLookup("miss");
+  metrics.onCacheLookupOf("key")("hit");
   metrics.onBatch(7);
   metrics.onBreaker("redis", "closed");
   metrics.onBreaker("redis", "open");
@@ -127,7 +145,7 @@ test("cache, batches, breaker, key uses, policies and calls in flight are told",
   const lines = await sample(metrics);
   expect(lines).toEqual(
     expect.arrayContaining([
-      'tollgate_cache_lookups_total{kind="key",outcome="hit"} 1',
+      'tollgate_cache_lookups_total{kind="key",outcome="hit"} 2',
       'tollgate_cache_lookups_total{kind="key",outcome="miss"} 1',
       'tollgate_points_batch_size_bucket{le="5"} 0',
       'tollgate_points_batch_size_bucket{le="10"} 1',

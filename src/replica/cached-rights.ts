@@ -31,8 +31,8 @@ export interface CachedRightsOptions {
   readonly graceMs?: () => number;
   /** A renewal failed: until one succeeds, the lease runs out and every read goes to the stores. */
   readonly onRenewFailed: (error: unknown) => void;
-  /** Called on every access: keep it cheap. */
-  readonly onAccess?: (kind: CachedKind, outcome: "hit" | "miss") => void;
+  /** Answers what is called on every access: keep that cheap. */
+  readonly onAccess?: (kind: CachedKind) => (outcome: "hit" | "miss") => void;
   readonly limits?: Partial<CacheLimits>;
   /** How long after a renewal was sent what is cached may be used; default 1000. */
   readonly leaseMs?: number;
@@ -115,7 +115,7 @@ export interface CachedRights extends RightsSource {
  */
 export function createCachedRights(options: CachedRightsOptions): CachedRights {
   const { keys, directory, callerTokens, feed, replicaId, policies, onRenewFailed } = options;
-  const { onAccess = () => {}, leaseMs = 1000, renewEveryMs = 300 } = options;
+  const { onAccess = () => () => {}, leaseMs = 1000, renewEveryMs = 300 } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const clock = options.clock ?? systemClock;
   const lease = createLease(leaseMs, clock);
@@ -135,7 +135,7 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
       lookups: limits.lookups,
       lookupMs,
       read,
-      onAccess: (outcome) => onAccess(kind, outcome),
+      onAccess: onAccess(kind),
     });
 
   const digests = createDigestIndex();

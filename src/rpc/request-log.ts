@@ -3,7 +3,7 @@ import { Code, type ConnectError } from "@connectrpc/connect";
 import { createRepeats } from "../core/repeats.ts";
 import type { Call } from "./call.ts";
 import { reasonOf, toConnectError } from "./errors.ts";
-import { isGateway, isHot, isOpen, methodName } from "./method.ts";
+import { type CallMethod, isGateway, isHot, isOpen, methodName } from "./method.ts";
 
 type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -37,6 +37,13 @@ export interface RequestLog {
 /** Of a hot or open method's warnings and errors of one code, at most one line in this time; the next one has the count. */
 const REPEAT_AFTER_MS = 1000;
 
+/** What is the same for all calls of a method. */
+interface MethodFacts {
+  readonly name: string;
+  /** Too many calls for a line of each: those of gateways, and those that anyone may make. */
+  readonly isFrequent: boolean;
+}
+
 /**
  * Logs and measures unary calls, and gives them request ids: the caller's `x-request-id`, or a new one,
  * which the answer carries back. A line holds ids, codes and times, never a message's fields. Successful
@@ -45,11 +52,21 @@ const REPEAT_AFTER_MS = 1000;
 export function createRequestLog(options: RequestLogOptions): RequestLog {
   const { log, onFinished } = options;
   const repeats = createRepeats({ everyMs: REPEAT_AFTER_MS });
+  const methods = new Map<CallMethod, MethodFacts>();
+
+  function factsOf(method: CallMethod): MethodFacts {
+    let facts = methods.get(method);
+    if (facts === undefined) {
+      facts = { name: methodName(method), isFrequent: isHot(method) || isOpen(method) };
+      methods.set(method, facts);
+    }
+    return facts;
+  }
 
   function fieldsOf(call: Call, code: string, durationMs: number) {
     return {
       request_id: call.requestId,
-      method: methodName(call.method),
+      method: factsOf(call.method).name,
       code,
       duration_ms: Math.round(durationMs * 1000) / 1000,
       caller: call.caller?.id,
@@ -61,9 +78,10 @@ export function createRequestLog(options: RequestLogOptions): RequestLog {
 
     succeeded(call, start) {
       const durationMs = performance.now() - start;
-      onFinished({ method: methodName(call.method), code: "ok", durationMs });
-      const level = isHot(call.method) || isOpen(call.method) ? "debug" : "info";
+      const { name: method, isFrequent } = factsOf(call.method);
+      onFinished({ method, code: "ok", durationMs });
       call.requestId = requestIdOf(call);
+      const level = isFrequent ? "debug" : "info";
       if (!log.isLevelEnabled(level)) return;
       if (call.requestId === "") call.requestId = randomUUID();
       log[level](fieldsOf(call, "ok", durationMs), "call");
@@ -75,11 +93,12 @@ export function createRequestLog(options: RequestLogOptions): RequestLog {
       const error = toConnectError(thrown, call.requestId);
       error.metadata.set("x-request-id", call.requestId);
       const code = codeName(error.code);
-      onFinished({ method: methodName(call.method), code, durationMs: nowMs - start });
-      const level = levelOf(call, error);
+      const { name: method, isFrequent } = factsOf(call.method);
+      onFinished({ method, code, durationMs: nowMs - start });
+      const level = levelOf(error, { method: call.method, otherwise: isFrequent ? "debug" : "info" });
       const suppressed =
-        (level === "warn" || level === "error") && (isHot(call.method) || isOpen(call.method))
-          ? repeats.suppressedBefore(`${methodName(call.method)} ${code}`, nowMs)
+        isFrequent && (level === "warn" || level === "error")
+          ? repeats.suppressedBefore(`${method} ${code}`, nowMs)
           : 0;
       if (suppressed !== undefined && log.isLevelEnabled(level)) {
         log[level](
@@ -103,8 +122,10 @@ function requestIdOf(call: Call): string {
   return sent !== null && /^[!-~]{1,128}$/.test(sent) ? sent : "";
 }
 
-function levelOf({ method }: Call, error: ConnectError): LogLevel {
-  const otherwise = isHot(method) || isOpen(method) ? "debug" : "info";
+function levelOf(
+  error: ConnectError,
+  { method, otherwise }: { method: CallMethod; otherwise: LogLevel },
+): LogLevel {
   // Whatever code Connect gives it: the fault is the caller's.
   if (reasonOf(error) === "REQUEST_UNREADABLE") return otherwise;
   switch (error.code) {
