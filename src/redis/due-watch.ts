@@ -35,12 +35,10 @@ export function createDueWatch<T extends Watched>({
 
   function wakeBy(dueMs: number): void {
     if (dueMs >= wakeMs) return;
+    wakeMs = dueMs;
     clearTimeout(timer);
-    const nowMs = performance.now();
-    const delayMs = Math.max(1, Math.ceil(dueMs - nowMs));
-    wakeMs = nowMs + delayMs;
     // A take that waits has a connection, which keeps the process; one that was answered must not.
-    timer = setTimeout(wake, delayMs).unref();
+    timer = setTimeout(wake, Math.max(1, Math.ceil(dueMs - performance.now()))).unref();
   }
 
   function wake(): void {
@@ -53,13 +51,13 @@ export function createDueWatch<T extends Watched>({
     }
     wakeMs = Number.POSITIVE_INFINITY;
     // Then a turn later: a reply that came in meanwhile, while this process was busy, is read first.
-    setImmediate(failDue);
+    setImmediate(failDue, nowMs);
   }
 
-  function failDue(): void {
-    const nowMs = performance.now();
+  /** Not those that became due since then: for them the watch has yet to wake. */
+  function failDue(thenMs: number): void {
     for (const watched of all) {
-      for (const take of watched.takes) if (take.deadline <= nowMs) take.giveUp();
+      for (const take of watched.takes) if (take.deadline <= thenMs) take.giveUp();
       const dueMs = earliestDue(watched);
       if (dueMs !== undefined) wakeBy(dueMs);
       else {
