@@ -17,8 +17,8 @@ export interface Attempt {
 /** Keeps calls from a store that does not answer, so that they need not wait to find out. */
 export interface Breaker {
   readonly state: BreakerState;
-  /** Undefined: do not try. */
-  attempt(): Attempt | undefined;
+  /** Undefined: do not try. `nowMs`: of who has just read the clock. */
+  attempt(nowMs?: number): Attempt | undefined;
 }
 
 /** `now`: milliseconds, monotonic. `onState` is told each change. */
@@ -46,29 +46,34 @@ export function createBreaker({
     become("open");
   }
 
-  function createAttempt(startMs: number): Attempt {
-    const attempt: Attempt = {
-      succeeded() {
+  class OneAttempt implements Attempt {
+    readonly #startMs: number;
+
+    constructor(startMs: number) {
+      this.#startMs = startMs;
+    }
+
+    succeeded(): void {
+      probe = undefined;
+      failures = 0;
+      become("closed");
+    }
+
+    failed(): void {
+      const nowMs = now();
+      if (probe === this) {
         probe = undefined;
-        failures = 0;
-        become("closed");
-      },
-      failed() {
-        const nowMs = now();
-        if (probe === attempt) {
-          probe = undefined;
-          open(nowMs);
-        } else if (state === "closed" && startMs >= lastFailureMs) {
-          lastFailureMs = nowMs;
-          failures++;
-          if (failures >= FAILURES_TO_OPEN) open(nowMs);
-        }
-      },
-      ended() {
-        if (probe === attempt) probe = undefined;
-      },
-    };
-    return attempt;
+        open(nowMs);
+      } else if (state === "closed" && this.#startMs >= lastFailureMs) {
+        lastFailureMs = nowMs;
+        failures++;
+        if (failures >= FAILURES_TO_OPEN) open(nowMs);
+      }
+    }
+
+    ended(): void {
+      if (probe === this) probe = undefined;
+    }
   }
 
   return {
@@ -76,12 +81,11 @@ export function createBreaker({
       return state;
     },
 
-    attempt() {
-      const nowMs = now();
-      if (state === "closed") return createAttempt(nowMs);
+    attempt(nowMs = now()) {
+      if (state === "closed") return new OneAttempt(nowMs);
       if (nowMs < openUntilMs || probe !== undefined) return undefined;
       become("half_open");
-      probe = createAttempt(nowMs);
+      probe = new OneAttempt(nowMs);
       return probe;
     },
   };

@@ -32,6 +32,14 @@ export interface OutageOptions {
   readonly onEvent?: (event: OutageEvent) => void;
 }
 
+/** What the store was asked, when, and how long it had for it. */
+interface Asked {
+  readonly request: TakeRequest;
+  readonly attempt: Attempt;
+  readonly startMs: number;
+  readonly storeMs: number;
+}
+
 export interface OutageTolerantBuckets extends BucketStore {
   readonly breakerState: BreakerState;
 }
@@ -114,6 +122,10 @@ export function withOutage(
     return answer;
   }
 
+  async function takeWithout(request: TakeRequest): Promise<TakeAnswer> {
+    return decideWithout(request, undefined);
+  }
+
   function answerWithout(request: TakeRequest, cause: unknown): TakeAnswer {
     if (request.onOutage === "deny") return { outcome: "unavailable", states: [], decidedBy: "store" };
     if (request.onOutage === "allow") return { outcome: "admitted", states: [], decidedBy: "nobody" };
@@ -142,11 +154,23 @@ export function withOutage(
     return Math.floor(points / Math.max(1, liveReplicas()));
   }
 
-  function keepBlocks(request: TakeRequest, answer: TakeAnswer): void {
-    answer.states.forEach(({ blockedMs }, index) => {
-      const charge = request.charges[index];
+  function keepBlocks({ charges }: TakeRequest, { states }: TakeAnswer): void {
+    for (let index = 0; index < states.length; index++) {
+      const { blockedMs = 0 } = states[index] ?? {};
+      const charge = charges[index];
       if (blockedMs > 0 && charge !== undefined) local.block(charge, blockedMs);
-    });
+    }
+  }
+
+  /** What is thrown, or decided, when the store threw. */
+  function afterFailure({ request, attempt, startMs, storeMs }: Asked, error: unknown): TakeAnswer {
+    const takeBudgetMs = Math.min(budgetMs, request.budgetMs ?? budgetMs);
+    const cutShort = wasNotSent(error) || (storeMs < takeBudgetMs / 2 && now() >= startMs + storeMs);
+    const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + STORE_SHARE * takeBudgetMs;
+    heard(attempt, { error, saysNothing: cutShort || hadLittle });
+    if (!isUnavailable(error)) throw error;
+    if (cutShort) throw deadlineExceeded();
+    return decideWithout(request, error);
   }
 
   return {
@@ -154,36 +178,29 @@ export function withOutage(
       return breaker.state;
     },
 
-    async take(request, deadline) {
+    take(request, deadline) {
       const startMs = now();
-      const takeBudgetMs = Math.min(budgetMs, request.budgetMs ?? budgetMs);
       const leftMs = deadline - startMs;
-      if (leftMs <= 0) throw deadlineExceeded();
+      if (leftMs <= 0) return Promise.reject(deadlineExceeded());
       const [first] = request.charges;
       if (first !== undefined && teller.holds(request.charges)) {
         if (!mayAsk()) {
           void probe(first);
-          return decideWithout(request, undefined);
+          return takeWithout(request);
         }
         teller.tell(request.charges);
       }
-      const attempt = breaker.attempt();
-      if (attempt === undefined) return decideWithout(request, undefined);
+      const attempt = breaker.attempt(startMs);
+      if (attempt === undefined) return takeWithout(request);
       const storeMs = Math.max(leftMs - RESERVE_MS, leftMs / 2);
-      let answer: TakeAnswer;
-      try {
-        answer = await store.take(request, startMs + storeMs);
-      } catch (error) {
-        const cutShort = wasNotSent(error) || (storeMs < takeBudgetMs / 2 && now() >= startMs + storeMs);
-        const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + STORE_SHARE * takeBudgetMs;
-        heard(attempt, { error, saysNothing: cutShort || hadLittle });
-        if (!isUnavailable(error)) throw error;
-        if (cutShort) throw deadlineExceeded();
-        return decideWithout(request, error);
-      }
-      heard(attempt);
-      keepBlocks(request, answer);
-      return answer;
+      return store.take(request, startMs + storeMs).then(
+        (answer) => {
+          heard(attempt);
+          keepBlocks(request, answer);
+          return answer;
+        },
+        (error: unknown) => afterFailure({ request, attempt, startMs, storeMs }, error),
+      );
     },
   };
 }

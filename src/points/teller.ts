@@ -85,7 +85,7 @@ export function createTeller({
       timer = undefined;
       const { first } = untold;
       if (first === undefined) return;
-      if (mayTell()) void tellRounds();
+      if (mayTell()) tellAll();
       else probe(first.charge);
       watch();
     }, AGAIN_MS).unref();
@@ -135,9 +135,12 @@ export function createTeller({
     else if (fate === "unknown") lost++;
   }
 
-  async function tellRounds(): Promise<void> {
+  function tellAll(): void {
     if (untold.size === 0) report();
-    if (untold.size === 0 || isTelling || now() < pausedUntilMs) return;
+    else if (!isTelling && now() >= pausedUntilMs) void tellRounds();
+  }
+
+  async function tellRounds(): Promise<void> {
     isTelling = true;
     while (untold.size > 0 && mayTell()) {
       const outcomes = await Promise.all(untold.removeSome(ROUND).map(send));
@@ -173,9 +176,7 @@ export function createTeller({
       for (const charge of charges) for (const use of untold.remove(charge)) void send(use);
     },
 
-    tellAll() {
-      void tellRounds();
-    },
+    tellAll,
   };
 }
 

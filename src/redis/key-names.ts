@@ -26,23 +26,37 @@ export interface KeyNames {
   request(charge: Charge, requestId: string): string;
 }
 
+/** The name of a bucket's key, and what else than the bucket it was made of. */
+interface Named {
+  readonly name: string;
+  readonly shape: LimitShape;
+  readonly windowMs: number;
+  readonly shardBy: string;
+}
+
 export function createKeyNames({ shards }: { shards: number }): KeyNames {
-  let fresh = new Map<string, string>();
-  let older = new Map<string, string>();
+  // By bucket: a charge brings that string, so that a look-up makes none.
+  let fresh = new Map<string, Named>();
+  let older = new Map<string, Named>();
 
   function bucketName(charge: Charge): string {
-    const { limit, bucket, shardBy } = charge;
-    const kind = `${FORMAT}${letters[limit.shape]}${limit.windowMs}`;
-    const id = `${kind}\0${shardBy}\0${bucket}`;
-    let name = fresh.get(id);
-    if (name !== undefined) return name;
-    name = older.get(id) ?? `tg:{${sha256(shardBy).readUInt32BE(0) % shards}}:${kind}:${digest(bucket)}`;
+    const { bucket } = charge;
+    let named = fresh.get(bucket);
+    if (named !== undefined && isOf(named, charge)) return named.name;
+    named = older.get(bucket);
+    if (named === undefined || !isOf(named, charge)) named = nameOf(charge);
     if (fresh.size >= CACHED_NAMES) {
       older = fresh;
       fresh = new Map();
     }
-    fresh.set(id, name);
-    return name;
+    fresh.set(bucket, named);
+    return named.name;
+  }
+
+  function nameOf({ limit: { shape, windowMs }, bucket, shardBy }: Charge): Named {
+    const shard = sha256(shardBy).readUInt32BE(0) % shards;
+    const name = `tg:{${shard}}:${FORMAT}${letters[shape]}${windowMs}:${digest(bucket)}`;
+    return { name, shape, windowMs, shardBy };
   }
 
   return {
@@ -51,6 +65,11 @@ export function createKeyNames({ shards }: { shards: number }): KeyNames {
       return `${shardOf(bucketName(charge))}:r:${digest(JSON.stringify([charge.bucket, requestId]))}`;
     },
   };
+}
+
+/** Another policy may give the same bucket another window, shape or shard. */
+function isOf({ shape, windowMs, shardBy }: Named, charge: Charge): boolean {
+  return shardBy === charge.shardBy && windowMs === charge.limit.windowMs && shape === charge.limit.shape;
 }
 
 /** What names of one shard begin with. */

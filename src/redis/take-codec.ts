@@ -1,8 +1,9 @@
 import type { LimitShape } from "../core/policy.ts";
-import type { BucketState, Charge, PointsMode, TakeAnswer, TakeRequest } from "../core/ports.ts";
+import type { BucketState, Charge, Deadline, PointsMode, TakeAnswer, TakeRequest } from "../core/ports.ts";
 import { rememberUs, slackUs } from "../points/retention.ts";
 import { requestIdOf } from "../points/take-decision.ts";
 import type { KeyNames } from "./key-names.ts";
+import type { RedisClock } from "./redis-clock.ts";
 
 /** KEYS and ARGV of one call of the take script; their form is at its head. */
 export interface EncodedTakes {
@@ -26,10 +27,16 @@ const TAKE_BYTES = 11;
 const CHARGE_BYTES = 14;
 const STATE_BYTES = 33;
 
-/** `notAfterUs` is on Redis's clock; -Infinity asks only what time it is there. */
+/** A take that Redis may do until its deadline, on this process's clock. */
+export interface TimedTake {
+  readonly request: TakeRequest;
+  readonly deadline: Deadline;
+}
+
+/** With a clock that is not known yet, the takes only ask what time it is there. */
 export function encodeTakes(
-  batch: readonly { readonly request: TakeRequest; readonly notAfterUs: number }[],
-  names: KeyNames,
+  batch: readonly TimedTake[],
+  { names, clock }: { names: KeyNames; clock: RedisClock },
 ): EncodedTakes {
   const keys: string[] = [];
   const indexOfKey = new Map<string, number>();
@@ -41,24 +48,21 @@ export function encodeTakes(
     }
     return index;
   };
-  const limits: Buffer[] = [];
-  const indexOfLimit = new Map<string, number>();
+  // Each stands for those of the same limit and points.
+  const limited: Charge[] = [];
   const limit = (charge: Charge): number => {
-    const { shape, windowMs, blockMs, shadow } = charge.limit;
-    const id = `${shape} ${shadow} ${windowMs} ${blockMs} ${charge.points}`;
-    let index = indexOfLimit.get(id);
-    if (index === undefined) {
-      index = limits.push(encodeLimit(charge));
-      indexOfLimit.set(id, index);
-    }
-    return index;
+    let index = 0;
+    while (index < limited.length && !isLimitedAs(limited[index] as Charge, charge)) index++;
+    limited[index] = charge;
+    return index + 1;
   };
 
-  const charges = batch.reduce((count, { request }) => count + request.charges.length, 0);
+  let charges = 0;
+  for (const { request } of batch) charges += request.charges.length;
   const takes = Buffer.allocUnsafe(batch.length * TAKE_BYTES + charges * CHARGE_BYTES);
   let at = 0;
-  for (const { request, notAfterUs } of batch) {
-    at = takes.writeDoubleLE(notAfterUs, at);
+  for (const { request, deadline } of batch) {
+    at = takes.writeDoubleLE(clock.at(deadline), at);
     at = takes.writeUInt8(modeCodes[request.mode], at);
     at = takes.writeUInt16LE(request.charges.length, at);
     const requestId = requestIdOf(request);
@@ -69,40 +73,56 @@ export function encodeTakes(
       at = takes.writeDoubleLE(charge.cost, at);
     }
   }
-  return { keys, limits: Buffer.concat(limits), takes };
+  return { keys, limits: encodeLimits(limited), takes };
 }
 
-function encodeLimit({ limit, points }: Charge): Buffer {
-  const windowUs = limit.windowMs * 1000;
-  const bytes = Buffer.allocUnsafe(LIMIT_BYTES);
-  bytes.writeUInt8(shapeCodes[limit.shape], 0);
-  bytes.writeUInt8(limit.shadow === true ? 1 : 0, 1);
-  bytes.writeDoubleLE(points, 2);
-  bytes.writeDoubleLE(windowUs, 10);
-  bytes.writeDoubleLE(limit.blockMs * 1000, 18);
-  bytes.writeDoubleLE(rememberUs(windowUs), 26);
-  bytes.writeDoubleLE(slackUs(windowUs), 34);
+function isLimitedAs(one: Charge, other: Charge): boolean {
+  if (one.points !== other.points) return false;
+  const { shape, windowMs, blockMs, shadow } = other.limit;
+  return (
+    one.limit.shape === shape &&
+    one.limit.windowMs === windowMs &&
+    one.limit.blockMs === blockMs &&
+    one.limit.shadow === shadow
+  );
+}
+
+function encodeLimits(limited: readonly Charge[]): Buffer {
+  const bytes = Buffer.allocUnsafe(limited.length * LIMIT_BYTES);
+  let at = 0;
+  for (const { limit, points } of limited) {
+    const windowUs = limit.windowMs * 1000;
+    at = bytes.writeUInt8(shapeCodes[limit.shape], at);
+    at = bytes.writeUInt8(limit.shadow === true ? 1 : 0, at);
+    at = bytes.writeDoubleLE(points, at);
+    at = bytes.writeDoubleLE(windowUs, at);
+    at = bytes.writeDoubleLE(limit.blockMs * 1000, at);
+    at = bytes.writeDoubleLE(rememberUs(windowUs), at);
+    at = bytes.writeDoubleLE(slackUs(windowUs), at);
+  }
   return bytes;
 }
 
 /** Redis's time at the call, in microseconds, and a verdict for each of the takes. */
 export function decodeAnswer(
   bytes: Buffer,
-  requests: readonly TakeRequest[],
+  batch: readonly TimedTake[],
 ): { clockUs: number; verdicts: TakeVerdict[] } {
   let at = 8;
-  const verdicts = requests.map((request): TakeVerdict => {
+  const verdicts: TakeVerdict[] = [];
+  for (const { request } of batch) {
     const verdict = bytes.readUInt8(at++);
-    if (verdict === LATE) return "late";
-    if (verdict === REUSED) return "reused";
-    if (verdict === UNREADABLE) return "unreadable";
-    const states = request.charges.map(() => {
-      const state = decodeState(bytes, at);
-      at += STATE_BYTES;
-      return state;
-    });
-    return { outcome: outcomeOf(verdict), states, decidedBy: "store" };
-  });
+    if (verdict === LATE) verdicts.push("late");
+    else if (verdict === REUSED) verdicts.push("reused");
+    else if (verdict === UNREADABLE) verdicts.push("unreadable");
+    else {
+      const outcome = outcomeOf(verdict);
+      const statesAt = at;
+      const states = request.charges.map((_, index) => decodeState(bytes, statesAt + index * STATE_BYTES));
+      at += states.length * STATE_BYTES;
+      verdicts.push({ outcome, states, decidedBy: "store" });
+    }
+  }
   if (at !== bytes.length) throw new RangeError(`the answer has ${bytes.length} bytes, not ${at}`);
   return { clockUs: bytes.readDoubleLE(0), verdicts };
 }

@@ -212,6 +212,52 @@ describe("on Redis's own clock", () => {
     expect(calls).toMatchObject([{ takes: 64, outcome: "answered" }]);
   });
 
+  /** Until what was to be done as soon as this is done; the turn of the event loop has not ended. */
+  function ticked(): Promise<void> {
+    return new Promise((resolve) => process.nextTick(resolve));
+  }
+
+  test("a take goes before the turn of the event loop ends where no call is under way, else with others", async () => {
+    const own = await connect();
+    let sent = 0;
+    const send = own.sendCommand.bind(own);
+    own.sendCommand = (command) => {
+      sent++;
+      return send(command);
+    };
+    const store = createRedisBuckets(own, { budgetMs: 10_000 });
+    await store.take(takeOf(chargeOf()), inTime());
+    sent = 0;
+    const takes = [store.take(takeOf(chargeOf()), inTime()), store.take(takeOf(chargeOf()), inTime())];
+    await ticked();
+    expect(sent).toBe(1);
+    for (let others = 0; others < 3; others++) {
+      takes.push(store.take(takeOf(chargeOf()), inTime()));
+      await ticked();
+    }
+    expect(sent).toBe(1);
+    await Promise.all(takes);
+    expect(sent).toBe(2);
+    own.disconnect();
+  });
+
+  test("one who asks again and again while takes fail at once does not keep the process from reading", async () => {
+    const own = await connect();
+    const store = createRedisBuckets(own, { budgetMs: 10_000 });
+    await store.take(takeOf(chargeOf()), inTime());
+    own.disconnect();
+    let hasTurned = false;
+    setImmediate(() => {
+      hasTurned = true;
+    });
+    let takes = 0;
+    while (!hasTurned && takes < 100) {
+      takes++;
+      await store.take(takeOf(chargeOf()), inTime()).catch(() => {});
+    }
+    expect(takes).toBeLessThan(100);
+  });
+
   test("however many limits the takes of one turn have, a call holds few, and none is lost", async () => {
     const calls: RedisCall[] = [];
     const store = createRedisBuckets(redis, { budgetMs: 20_000, observe: (call) => calls.push(call) });
