@@ -287,16 +287,18 @@ export function createCachedRights(options: CachedRightsOptions): CachedRights {
     timer.unref();
   }
 
+  const onWorkspace = onAccess("workspace");
+  const onMember = onAccess("member");
   const footings = createFootings({
     isLive: lease.isLive,
     nowMs: clock.monotonicMs,
     workspace: {
       hold: (place) => workspaces.hold(workspaceKey(place.directory, place.workspaceId)),
-      onHit: () => onAccess("workspace", "hit"),
+      onHit: () => onWorkspace("hit"),
     },
     member: {
       hold: (place) => members.hold(memberKey(place.directory, place.workspaceId, place.userId)),
-      onHit: () => onAccess("member", "hit"),
+      onHit: () => onMember("hit"),
     },
   });
 

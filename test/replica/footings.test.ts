@@ -39,7 +39,7 @@ const putMember = (directory: string, workspaceId: string, role: string) =>
 async function startWorld(options: Parameters<typeof createTestReplica>[1] = {}) {
   const hits: string[] = [];
   const replica = createTestReplica(stores, {
-    onAccess: (kind, outcome) => void hits.push(`${kind} ${outcome}`),
+    onAccess: (kind) => (outcome) => void hits.push(`${kind} ${outcome}`),
     ...options,
   });
   const directory = unique("d");

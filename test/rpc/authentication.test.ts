@@ -1,8 +1,9 @@
 import { connect } from "node:net";
-import { createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Grant } from "../../src/core/records.ts";
+import { newSecret } from "../../src/core/secret.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { AuthorizationService } from "../../src/gen/tollgate/v1/authorization_service_pb.ts";
 import {
@@ -182,6 +183,28 @@ test("an expired and a revoked token are refused from then on", async () => {
       reason: "CALLER_TOKEN_INVALID",
     });
   }
+});
+
+test("each call of a connection is judged by its own token, as it is by then", async () => {
+  const client = createClient(AuthorizationService, createGrpcTransport({ baseUrl: server.url }));
+  const outcomeFor = (token: string) =>
+    client.check({ target: { case: "permission", value: "items.read" } }, { headers: bearer(token) }).then(
+      () => "allowed",
+      (error: unknown) => ConnectError.from(error).code,
+    );
+  const [live, doomed] = [server.issueToken(["check"]), server.issueToken(["check"])];
+  const other = server.issueToken(["keys"]);
+  const unknown = newSecret("tgc_");
+  for (let round = 0; round < 2; round++) {
+    expect(await outcomeFor(doomed)).toBe("allowed");
+    expect(await outcomeFor(other)).toBe(Code.PermissionDenied);
+    expect(await outcomeFor(live)).toBe("allowed");
+    expect(await outcomeFor(unknown)).toBe(Code.Unauthenticated);
+  }
+  expect(await outcomeFor(doomed)).toBe("allowed");
+  server.revokeToken(doomed);
+  expect(await outcomeFor(doomed)).toBe(Code.Unauthenticated);
+  expect(await outcomeFor(live)).toBe("allowed");
 });
 
 test("a refusal over HTTP says how to authenticate", async () => {

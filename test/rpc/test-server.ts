@@ -9,6 +9,7 @@ import type { PolicySet } from "../../src/core/policy-set.ts";
 import type { RateLimits } from "../../src/core/rate-limits.ts";
 import type { CallerTokenRecord, Grant, KeyRecord } from "../../src/core/records.ts";
 import type { Replicas } from "../../src/core/replicas.ts";
+import { secretDigest } from "../../src/core/secret.ts";
 import type { ListenAddress } from "../../src/http2/listen-address.ts";
 import { createListener, type Listener, type ListenerBounds } from "../../src/http2/listener.ts";
 import { createLog } from "../../src/log.ts";
@@ -55,6 +56,7 @@ export interface TestServer {
   readonly stopping: AbortController;
   /** A stored caller token's secret. */
   issueToken(grants: readonly Grant[], change?: Partial<CallerTokenRecord>): string;
+  revokeToken(secret: string): void;
   inFlight(): number;
   unfinishedBytes(): number;
   stop(): Promise<void>;
@@ -138,6 +140,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       );
       tokens.set(token.digest, { ...token, ...change });
       return secret;
+    },
+    revokeToken(secret) {
+      const digest = secretDigest(secret);
+      const token = tokens.get(digest);
+      if (token !== undefined) tokens.set(digest, { ...token, revokeTimeMs: NOW_MS - 1 });
     },
     inFlight,
     unfinishedBytes,

@@ -1,8 +1,8 @@
 import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { storeUnavailable, TollgateError } from "../../src/core/errors.ts";
 import type { Decision } from "../../src/core/decision.ts";
+import { storeUnavailable, TollgateError } from "../../src/core/errors.ts";
 import {
   BatchCheckRequestSchema,
   CheckRequestSchema,
