@@ -736,6 +736,7 @@ export class Http2Connection implements StreamHost {
     this.#sendEnd(stream);
   }
 
+  /** Apart, for the reason that `#flushQueued` gives. */
   #shedSoon(): void {
     queueMicrotask(() => this.shed());
   }
@@ -900,7 +901,7 @@ export class Http2Connection implements StreamHost {
     process.nextTick(this.#flushQueued);
   }
 
-  /** Made once: a function that makes one costs an object each time it is entered, even where it returns before. */
+  /** Made once: a method with a function in it costs an object each time it is entered, even where it returns before. */
   readonly #flushQueued = () => {
     this.#isFlushQueued = false;
     this.#flush();

@@ -89,7 +89,10 @@ export class HpackEncoder {
     return offset;
   }
 
-  /** What is to be told of the table's size by the next block, whatever that holds: RFC 7541 4.2. At most `MAX_SIZE_UPDATES_BYTES`. */
+  /**
+   * What the next block, whatever it holds, is to tell of the table's size: RFC 7541 4.2. `out` has room for
+   * `MAX_SIZE_UPDATES_BYTES`.
+   */
   encodeSizeUpdates(out: Buffer, offset: number): number {
     // If the size changed more than once, the lowest is told too, as it evicts.
     offset = this.#tellTableBytes(this.#lowestTableBytes, out, offset);

@@ -292,6 +292,17 @@ describe("RFC 9113 8.2 and 8.3: of requests that name what a table holds", () =>
     expect(wire.told()).toEqual([reset(1), ...answered(3, 0), ...[5, 7, 9].map(reset), ...answered(11, 0)]);
   });
 
+  test("the list is the same object while its block is repeated", async () => {
+    const { onStream, kept } = keepStreams();
+    const wire = wireFor({ onStream });
+    const field = inserted("a", "b");
+    await wire.send(opening(request(1, GET_BLOCK + field), request(3, GET_BLOCK + NEWEST)));
+    await wire.send(request(5, GET_BLOCK + NEWEST), request(7, GET_BLOCK));
+    const lists = kept.map(({ stream }) => stream.fields);
+    expect(lists[2]).toBe(lists[1]);
+    expect(lists.slice(1)).toEqual([lists[0], lists[0], lists[0]?.slice(0, -2)]);
+  });
+
   test("each has the body that it declares, though all are of one block", async () => {
     const wire = wireFor({ onStream: echoLength });
     const block = `838684${inserted("content-length", "2")}`;

@@ -109,3 +109,51 @@ test("many uses are written in batches", async () => {
   await uses.flush();
   expect(batches.map((batch) => batch.length)).toEqual([1000, 1000, 500]);
 });
+
+test("a flush writes each use once: of keys that are used while it writes, the next one writes the later use", async () => {
+  const times: number[][] = [];
+  const uses = createKeyUses(
+    {
+      async recordUses(batch) {
+        times.push(batch.map(({ timeMs }) => timeMs));
+        for (const { keyId, secret, timeMs } of batch) uses.record({ keyId, secret, timeMs: timeMs + 1 });
+      },
+    },
+    { onFlushFailed: (error) => failures.push(error) },
+  );
+  uses.record({ keyId: "key_1", secret: "current", timeMs: 10 });
+  uses.record({ keyId: "key_2", secret: "previous", timeMs: 20 });
+  await uses.flush();
+  expect(times).toEqual([[10, 20]]);
+  await uses.flush();
+  expect(times).toEqual([
+    [10, 20],
+    [11, 21],
+  ]);
+});
+
+test("a batch that fails keeps no other from being written, and is tried again", async () => {
+  const isStuck = new Set(["key_1500"]);
+  const written = new Map<string, number>();
+  const uses = createKeyUses(
+    {
+      async recordUses(batch) {
+        if (batch.some(({ keyId }) => isStuck.has(keyId))) throw new Error("a row is locked");
+        for (const { keyId, timeMs } of batch) written.set(keyId, timeMs);
+      },
+    },
+    { onFlushFailed: (error) => failures.push(error) },
+  );
+  for (let index = 0; index < 2500; index++) {
+    uses.record({ keyId: `key_${index}`, secret: "current", timeMs: 1 });
+  }
+  await expect(uses.flush()).rejects.toThrow("a row is locked");
+  expect(written.size).toBe(1000);
+  await expect(uses.flush()).rejects.toThrow("a row is locked");
+  expect(written.size).toBe(1500);
+  uses.record({ keyId: "key_1500", secret: "current", timeMs: 2 });
+  isStuck.clear();
+  await uses.flush();
+  expect(written.size).toBe(2500);
+  expect([written.get("key_1499"), written.get("key_1500")]).toEqual([1, 2]);
+});
