@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { LimitShape } from "../core/policy.ts";
 import type { Charge } from "../core/ports.ts";
 
@@ -8,8 +8,8 @@ const FORMAT = 2;
 /** Short, so that no name is above 44 bytes: with what Redis adds to each, one more takes 16. */
 const letters: Readonly<Record<LimitShape, string>> = { sliding: "s", fixed: "f", bucket: "b" };
 
-/** Names held ready: two generations of this many. A name costs two digests, about 4 us, to make. */
-const CACHED_NAMES = 8192;
+/** Names held ready: two generations of this many, about 250 bytes each. One costs two digests, about 2 us, to make. */
+const CACHED_NAMES = 16_384;
 
 /**
  * The only owner of the names of keys in Redis:
@@ -82,5 +82,5 @@ function digest(text: string): string {
 }
 
 function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

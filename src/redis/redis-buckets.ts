@@ -100,7 +100,8 @@ export function createRedisBuckets(
   // By node, in the order in which they came.
   let gathered = new Map<string, PendingTake[]>();
   let callsUnderWay = 0;
-  let wasAnswered = false;
+  // The last call that ended held one take, and was answered.
+  let comeAlone = false;
   // Another server than before may answer from then on.
   for (const event of ["close", "-node"]) redis.on(event, () => clocks.clear());
 
@@ -120,13 +121,13 @@ export function createRedisBuckets(
   }
 
   /**
-   * While calls are under way, takes are gathered until the turn of the event loop ends. While there is none, they
-   * are sent as soon as those are here that were read together; not after a call that failed: where it failed at
-   * once, one who asks again and again would keep the process from ever reading.
+   * Takes are gathered until the turn of the event loop ends. But while they come one at a time, each is sent as
+   * soon as what was read with it is served: a lone Check takes a tenth less so. After a call that failed none
+   * is: it may have failed at once, and one who asks again and again would keep the process from ever reading.
    */
   function gather(node: string, take: PendingTake): void {
     if (gathered.size === 0) {
-      if (wasAnswered && callsUnderWay === 0) process.nextTick(flush);
+      if (comeAlone && callsUnderWay === 0) process.nextTick(flush);
       else setImmediate(flush);
     }
     const takes = gathered.get(node);
@@ -184,7 +185,7 @@ export function createRedisBuckets(
     try {
       const bytes = await call(encodeTakes(takes, { names, clock }));
       const receivedMs = performance.now();
-      wasAnswered = true;
+      comeAlone = takes.length === 1;
       const { clockUs, verdicts } = decodeAnswer(bytes, takes);
       clock.observe(clockUs, { sentMs, receivedMs });
       observe({ takes: takes.length, durationMs: receivedMs - sentMs, outcome: "answered" });
@@ -192,7 +193,7 @@ export function createRedisBuckets(
         if (take.settle(verdicts[index], { clockWasKnown }) === "again") again.push(take);
       });
     } catch (error) {
-      wasAnswered = false;
+      comeAlone = false;
       observe({ takes: takes.length, durationMs: performance.now() - sentMs, outcome: "failed" });
       const fate = didNothing(error) ? "nothing" : "unknown";
       const plain = plainError(error);

@@ -217,7 +217,7 @@ describe("on Redis's own clock", () => {
     return new Promise((resolve) => process.nextTick(resolve));
   }
 
-  test("a take goes before the turn of the event loop ends where no call is under way, else with others", async () => {
+  test("takes that come one at a time go before the turn of the event loop ends, others together at its end", async () => {
     const own = await connect();
     let sent = 0;
     const send = own.sendCommand.bind(own);
@@ -228,16 +228,23 @@ describe("on Redis's own clock", () => {
     const store = createRedisBuckets(own, { budgetMs: 10_000 });
     await store.take(takeOf(chargeOf()), inTime());
     sent = 0;
-    const takes = [store.take(takeOf(chargeOf()), inTime()), store.take(takeOf(chargeOf()), inTime())];
-    await ticked();
-    expect(sent).toBe(1);
-    for (let others = 0; others < 3; others++) {
-      takes.push(store.take(takeOf(chargeOf()), inTime()));
-      await ticked();
-    }
+    const takeSome = async (count: number) => {
+      const takes: Promise<unknown>[] = [];
+      for (let index = 0; index < count; index++) {
+        takes.push(store.take(takeOf(chargeOf()), inTime()));
+        await ticked();
+      }
+      return takes;
+    };
+    const takes = await takeSome(4);
+    // The first alone; the others while it is under way.
     expect(sent).toBe(1);
     await Promise.all(takes);
     expect(sent).toBe(2);
+    const more = await takeSome(4);
+    expect(sent).toBe(2);
+    await Promise.all(more);
+    expect(sent).toBe(3);
     own.disconnect();
   });
 
