@@ -81,6 +81,8 @@ export interface Principal {
   readonly allLocations: boolean;
   readonly locationIds: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
+  /** The codec's of CheckResponse: what it wrote of this one. */
+  encoded?: string | undefined;
 }
 
 export interface PointsState {

@@ -117,6 +117,7 @@ export function principalOf(key: KeyRecord): Principal {
     allLocations: false,
     locationIds: [],
     metadata: {},
+    encoded: undefined,
   };
 }
 

@@ -2,11 +2,12 @@ import { LRUCache } from "lru-cache";
 import { storeUnavailable, TollgateError } from "../core/errors.ts";
 import type { Deadline, Grace, MaybePromise } from "../core/ports.ts";
 import { settledBy } from "../core/settled-by.ts";
+import { type Chance, SecondChanceMap } from "./second-chance-map.ts";
 
 export interface CoherentCacheOptions<V> {
   /** Whether what is cached may be used now, or within a grace. */
   readonly isLive: (graceMs?: number) => boolean;
-  /** Records kept at most; the least recently used go first. */
+  /** Records kept at most; those not used for longest, nearly, go first. */
   readonly entries: number;
   /** What they take at most, by estimate. */
   readonly bytes: number;
@@ -27,7 +28,7 @@ export interface CoherentCacheOptions<V> {
 }
 
 /** A record in a cache. */
-export interface Held<V> {
+export interface Held<V> extends Chance {
   readonly record: V;
   /** False from when it is changed, or dropped for whatever reason: then it is to be looked up again. */
   isCurrent: boolean;
@@ -56,13 +57,12 @@ interface Fill<V> {
 
 export function createCoherentCache<V extends object>(options: CoherentCacheOptions<V>): CoherentCache<V> {
   const { isLive, lookups, lookupMs, read, onAccess, onKept, onDropped } = options;
-  const present = new LRUCache<string, Held<V>>({
-    max: options.entries,
-    maxSize: options.bytes,
-    sizeCalculation: ({ record }, id) => bytesOf(record) + bytesOf(id),
-    dispose(held, id) {
+  const present = new SecondChanceMap<Held<V>>({
+    entries: options.entries,
+    bytes: options.bytes,
+    onDropped(held) {
       held.isCurrent = false;
-      onDropped?.(id, held.record);
+      onDropped?.(held.id, held.record);
     },
   });
   const missing = new LRUCache<string, true>({ max: options.missing });
@@ -104,10 +104,9 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
   }
 
   function keep(id: string, record: V): void {
-    const held = { record, isCurrent: true };
-    present.set(id, held);
-    // One that is larger than the cache is not.
-    if (present.peek(id) === held) onKept?.(id, record);
+    const bytes = bytesOf(record) + bytesOf(id);
+    const isKept = present.set({ id, record, bytes, isCurrent: true, isUsed: false, slot: 0 });
+    if (isKept) onKept?.(id, record);
   }
 
   function invalidateReads(): void {
@@ -150,7 +149,7 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
       fills.delete(id);
     },
     invalidateWhere(matches) {
-      for (const [id, { record }] of present.entries()) if (matches(record)) present.delete(id);
+      for (const { id, record } of present.values()) if (matches(record)) present.delete(id);
       invalidateReads();
     },
     invalidateReads,

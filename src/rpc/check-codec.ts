@@ -128,7 +128,7 @@ function decodeHttpRequest(reader: WireReader): HttpTarget {
 export function encodeCheckResponse(decision: Decision, writer: WireWriter): void {
   const { principal, points } = decision;
   writeVerdict(decision, writer);
-  if (principal !== undefined) writePrincipal(5, principal, writer);
+  if (principal !== undefined) writePreparedPrincipal(principal, writer);
   if (points !== undefined) writePoints(6, points, writer);
   for (const limit of decision.limits) writePoints(7, limit, writer);
   writer.uint32(8, uint32(decision.retryAfterMs));
@@ -136,6 +136,17 @@ export function encodeCheckResponse(decision: Decision, writer: WireWriter): voi
   writer.strings(10, decision.requiredScopes);
   writer.uint32(11, reasonNumber(decision.shadowReason));
   for (const step of decision.steps) writeStep(12, step, writer);
+}
+
+/** Most Checks of a key answer the same one: it is written once, and copied from then on. */
+function writePreparedPrincipal(principal: Principal, writer: WireWriter): void {
+  if (principal.encoded !== undefined) {
+    writer.raw(principal.encoded);
+    return;
+  }
+  const start = writer.position;
+  writePrincipal(5, principal, writer);
+  principal.encoded = writer.writtenSince(start);
 }
 
 function writePrincipal(field: number, principal: Principal, writer: WireWriter): void {
@@ -150,7 +161,7 @@ function writePrincipal(field: number, principal: Principal, writer: WireWriter)
   writer.string(8, principal.createdBy);
   writer.string(9, principal.role);
   writer.string(10, principal.plan);
-  writer.preparedStrings(11, principal.permissions);
+  writer.strings(11, principal.permissions);
   writer.bool(12, principal.allLocations);
   writer.strings(13, principal.locationIds);
   for (const name of Object.keys(principal.metadata)) {

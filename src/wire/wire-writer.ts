@@ -13,11 +13,6 @@ const KEPT_BYTES = 256 * 1024;
 /** A tag, or a length, takes no more. */
 const MAX_VARINT_BYTES = 5;
 
-const preparedLists = new WeakMap<
-  readonly string[],
-  { readonly field: number; readonly bytes: Uint8Array }
->();
-
 /**
  * Writes protobuf messages into one buffer, which all messages share. Fields are numbered below 16. Those of
  * a single value leave out what is the default, as proto3 does, but for the `…Always` ones: these are for
@@ -88,20 +83,20 @@ export class WireWriter {
     for (const text of texts) this.stringAlways(field, text);
   }
 
-  /** As `strings`, of a list that is immutable and written often: its bytes are kept as long as it is. */
-  preparedStrings(field: number, texts: readonly string[]): void {
-    if (texts.length === 0) return;
-    const prepared = preparedLists.get(texts);
-    if (prepared?.field !== field) {
-      const start = this.#position;
-      this.strings(field, texts);
-      const bytes = Uint8Array.from(this.#bytes.subarray(start, this.#position));
-      preparedLists.set(texts, { field, bytes });
-      return;
-    }
-    this.#reserve(prepared.bytes.length);
-    this.#bytes.set(prepared.bytes, this.#position);
-    this.#position += prepared.bytes.length;
+  /** Where the next field will be written. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** What was written from there on, byte by byte as characters, which take no more memory: for `raw`. */
+  writtenSince(position: number): string {
+    return this.#bytes.toString("latin1", position, this.#position);
+  }
+
+  /** Fields that were written before. */
+  raw(written: string): void {
+    this.#reserve(written.length);
+    this.#position += this.#bytes.write(written, this.#position, "latin1");
   }
 
   bool(field: number, value: boolean): void {

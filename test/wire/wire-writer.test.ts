@@ -132,3 +132,25 @@ describe("a frame", () => {
     expect([...written((each) => each.string(1, "a"), writer)]).toEqual([0, 0, 0, 0, 3, 10, 1, 97]);
   });
 });
+
+describe("what was written once", () => {
+  it.each([0, 1, 300, 20_000])(
+    "is written again as it was, also where the buffer grows: %d characters",
+    (length) => {
+      const text = "aé\u0000€".repeat(length);
+      const writer = new WireWriter();
+      let kept = "";
+      const first = written((into) => {
+        into.uint32(1, 5);
+        const start = into.position;
+        into.string(2, text);
+        kept = into.writtenSince(start);
+      }, writer);
+      const again = written((into) => {
+        into.uint32(1, 5);
+        into.raw(kept);
+      }, writer);
+      expect(again.equals(first)).toBe(true);
+    },
+  );
+});
