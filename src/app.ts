@@ -46,8 +46,8 @@ import { type CachedRights, createCachedRights } from "./replica/cached-rights.t
 import { withInvalidation } from "./replica/coherent-stores.ts";
 import { createKeyUses } from "./replica/key-uses.ts";
 import { createRequestHandler } from "./rpc/handler.ts";
-import type { BodyBounds } from "./rpc/request-bodies.ts";
 import { createLeakReportEndpoint, type LeakReportEndpoint } from "./rpc/leak-report-endpoint.ts";
+import type { BodyBounds } from "./rpc/request-bodies.ts";
 import type { WorkerPlace } from "./workers/messages.ts";
 
 type Redis = Awaited<ReturnType<typeof createRedis>>;

@@ -379,6 +379,8 @@ export interface Charge {
   readonly shardBy: string;
   /** 0 and more. */
   readonly cost: number;
+  /** The store's own: what it made of this one. */
+  derived?: object;
 }
 
 /** Who waits for an answer. */

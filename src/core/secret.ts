@@ -10,11 +10,10 @@ const CHECKSUM_LENGTH = 6;
 const SECRET_BODY_LENGTH = RANDOM_LENGTH + CHECKSUM_LENGTH;
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const NO_DIGIT = 0xff;
-/** Of each ASCII character, what it stands for in base62. */
-const DIGITS = Uint8Array.from({ length: 128 }, (_, code) => {
+/** By a character's code, what it stands for in base62. */
+const DIGITS: readonly (number | undefined)[] = Array.from({ length: 128 }, (_, code) => {
   const digit = ALPHABET.indexOf(String.fromCharCode(code));
-  return digit === -1 ? NO_DIGIT : digit;
+  return digit === -1 ? undefined : digit;
 });
 /** Longer than any prefix and body: what is longer is no key, and is not looked at. */
 const MAX_LENGTH = 64 + SECRET_BODY_LENGTH;
@@ -29,21 +28,17 @@ export function newSecret(prefix: string): string {
 export function secretPrefix(secret: string): string | undefined {
   if (secret.length < SECRET_BODY_LENGTH || secret.length > MAX_LENGTH) return undefined;
   const bodyStart = secret.length - SECRET_BODY_LENGTH;
-  for (let index = bodyStart; index < secret.length; index++) {
-    if (digitAt(secret, index) === undefined) return undefined;
-  }
   const checkedLength = secret.length - CHECKSUM_LENGTH;
+  for (let index = bodyStart; index < checkedLength; index++) {
+    if (DIGITS[secret.charCodeAt(index)] === undefined) return undefined;
+  }
   let sent = 0;
   for (let index = checkedLength; index < secret.length; index++) {
-    sent = sent * 62 + (digitAt(secret, index) as number);
+    const digit = DIGITS[secret.charCodeAt(index)];
+    if (digit === undefined) return undefined;
+    sent = sent * 62 + digit;
   }
   return sent === crc32(secret, checkedLength) ? secret.slice(0, bodyStart) : undefined;
-}
-
-/** In base62; undefined: it is no digit. */
-function digitAt(text: string, index: number): number | undefined {
-  const digit = DIGITS[text.charCodeAt(index)];
-  return digit === NO_DIGIT ? undefined : digit;
 }
 
 /** SHA-256 of the secret: 64 lower-case hex digits. All that is ever stored of one. */

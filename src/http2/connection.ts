@@ -2,24 +2,25 @@ import type { Duplex } from "node:stream";
 import { Allowance } from "./allowance.ts";
 import { type Fields, faultOfTrailers, isSoundField, PreparedFields, RequestHead } from "./fields.ts";
 import { ReceiveWindow, SendWindow } from "./flow-control.ts";
+import { type Frame, FrameReader } from "./frame-reader.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import {
   ConnectionError,
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
-  FrameType,
   Flag,
+  FrameType,
   MAX_STREAM_ID,
   MAX_WINDOW_BYTES,
   Setting,
   StreamError,
 } from "./frames.ts";
-import { type Frame, FrameReader } from "./frame-reader.ts";
-import { FrameWriter } from "./frame-writer.ts";
 import { type HeaderBlock, HpackDecoder, HpackError } from "./hpack-decoder.ts";
 import { OpenHeaderBlock } from "./open-header-block.ts";
-import { StreamIds } from "./stream-ids.ts";
 import { type ServerStream, type StreamHost, StreamState, type WholeAnswer } from "./stream.ts";
+import { StreamIds } from "./stream-ids.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** What one client may hold and do. Times in milliseconds. */
 export interface ConnectionBounds {
@@ -97,7 +98,7 @@ export class Http2Connection implements StreamHost {
   /** Of the last header block, where it is remembered. */
   #lastHead: RequestHead | undefined;
   readonly #ids = new StreamIds();
-  readonly #streams = new Map<number, StreamState>();
+  readonly #streams = new StreamTable();
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
   readonly #receiveWindow: ReceiveWindow;
   readonly #resets: Allowance;
@@ -219,7 +220,7 @@ export class Http2Connection implements StreamHost {
       this.shed();
       return;
     }
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.all()) {
       if (nowMs - stream.beganMs <= bodyTimeoutMs) continue;
       try {
         this.#endLate(stream, nowMs);
@@ -416,7 +417,7 @@ export class Http2Connection implements StreamHost {
       sendBytes: this.#peerWindowBytes,
       beganMs: this.#clock.nowMs,
     });
-    this.#streams.set(streamId, stream);
+    this.#streams.add(stream);
     this.#occupied++;
     this.#fieldBytes += stream.fieldBytes;
     if (block.isTooLarge) {
@@ -580,7 +581,7 @@ export class Http2Connection implements StreamHost {
       throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
     const more = bytes - this.#peerWindowBytes;
     this.#peerWindowBytes = bytes;
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.all()) {
       if (!stream.sendWindow.grow(more))
         throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
       if (stream.pending.length === 0) continue;
@@ -826,7 +827,7 @@ export class Http2Connection implements StreamHost {
   }
 
   #forget(stream: StreamState): void {
-    if (!this.#streams.delete(stream.id)) return;
+    if (!this.#streams.delete(stream)) return;
     this.#fieldBytes -= stream.fieldBytes;
     if (stream.isAnswered) this.#release(stream);
     if (this.#streams.size > 0) return;
@@ -884,7 +885,7 @@ export class Http2Connection implements StreamHost {
   }
 
   #abortAll(): void {
-    for (const stream of [...this.#streams.values()]) this.#abort(stream, ErrorCode.CANCEL);
+    for (const stream of this.#streams.all()) this.#abort(stream, ErrorCode.CANCEL);
   }
 
   #writeGoaway(lastStreamId: number, code: ErrorCode): void {

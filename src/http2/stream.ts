@@ -1,5 +1,5 @@
 import type { Fields, PreparedFields, RequestHead } from "./fields.ts";
-import { SendWindow, type ReceiveWindow } from "./flow-control.ts";
+import { type ReceiveWindow, SendWindow } from "./flow-control.ts";
 import type { ErrorCode } from "./frames.ts";
 
 /** Who serves a stream: told of what its client sends, within the turn in which it was read. */
@@ -104,6 +104,8 @@ export class StreamState implements ServerStream {
   /** `send` had to keep something, and `onDrained` is to be told. */
   isHeld = false;
   pendingTrailers: Fields | PreparedFields | undefined;
+  /** The table's own. */
+  nextInSlot: StreamState | undefined;
 
   constructor(options: {
     readonly id: number;

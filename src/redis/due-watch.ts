@@ -8,6 +8,8 @@ export interface Watched {
   readonly takes: readonly PendingTake[];
   /** When their wait began, or their call was sent. */
   readonly sinceMs: number;
+  /** The watch's own: its place; -1: none. */
+  place: number;
 }
 
 export interface DueWatch<T extends Watched> {
@@ -29,7 +31,8 @@ export function createDueWatch<T extends Watched>({
 }: {
   onAllFailed: (watched: T) => void;
 }): DueWatch<T> {
-  const all = new Set<T>();
+  // A `Set` that batches come to and leave all the time keeps what they held through collections.
+  const all: T[] = [];
   let timer: NodeJS.Timeout | undefined;
   let wakeMs = Number.POSITIVE_INFINITY;
 
@@ -56,26 +59,34 @@ export function createDueWatch<T extends Watched>({
 
   /** Not those that became due since then: for them the watch has yet to wake. */
   function failDue(thenMs: number): void {
-    for (const watched of all) {
+    for (const watched of [...all]) {
       for (const take of watched.takes) if (take.deadline <= thenMs) take.giveUp();
       const dueMs = earliestDue(watched);
       if (dueMs !== undefined) wakeBy(dueMs);
       else {
-        all.delete(watched);
+        drop(watched);
         onAllFailed(watched);
       }
     }
   }
 
+  function drop(watched: T): void {
+    if (watched.place === -1) return;
+    const last = all.pop() as T;
+    if (last !== watched) {
+      all[watched.place] = last;
+      last.place = watched.place;
+    }
+    watched.place = -1;
+  }
+
   return {
     add(watched) {
-      all.add(watched);
+      if (watched.place === -1) watched.place = all.push(watched) - 1;
       const dueMs = earliestDue(watched);
       if (dueMs !== undefined) wakeBy(dueMs);
     },
-    drop(watched) {
-      all.delete(watched);
-    },
+    drop,
   };
 }
 

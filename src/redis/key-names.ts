@@ -26,12 +26,30 @@ export interface KeyNames {
   request(charge: Charge, requestId: string): string;
 }
 
-/** The name of a bucket's key, and what else than the bucket it was made of. */
-interface Named {
+/** The name of a bucket's key, and what it was made of. */
+class Named {
   readonly name: string;
-  readonly shape: LimitShape;
-  readonly windowMs: number;
-  readonly shardBy: string;
+  readonly #charge: Charge;
+  readonly #shards: number;
+
+  constructor(name: string, { charge, shards }: { charge: Charge; shards: number }) {
+    this.name = name;
+    this.#charge = charge;
+    this.#shards = shards;
+  }
+
+  /** Another policy may give the same bucket another window, shape or shard. */
+  isOf(charge: Charge, shards: number): boolean {
+    const own = this.#charge;
+    if (own === charge) return shards === this.#shards;
+    return (
+      own.bucket === charge.bucket &&
+      own.shardBy === charge.shardBy &&
+      own.limit.windowMs === charge.limit.windowMs &&
+      own.limit.shape === charge.limit.shape &&
+      shards === this.#shards
+    );
+  }
 }
 
 export function createKeyNames({ shards }: { shards: number }): KeyNames {
@@ -39,24 +57,32 @@ export function createKeyNames({ shards }: { shards: number }): KeyNames {
   let fresh = new Map<string, Named>();
   let older = new Map<string, Named>();
 
+  /** Mostly the charge is one that has been named. */
   function bucketName(charge: Charge): string {
+    const { derived } = charge;
+    if (derived instanceof Named && derived.isOf(charge, shards)) return derived.name;
+    const named = namedByBucket(charge);
+    charge.derived = named;
+    return named.name;
+  }
+
+  function namedByBucket(charge: Charge): Named {
     const { bucket } = charge;
     let named = fresh.get(bucket);
-    if (named !== undefined && isOf(named, charge)) return named.name;
+    if (named?.isOf(charge, shards) === true) return named;
     named = older.get(bucket);
-    if (named === undefined || !isOf(named, charge)) named = nameOf(charge);
+    if (named?.isOf(charge, shards) !== true) named = new Named(nameOf(charge), { charge, shards });
     if (fresh.size >= CACHED_NAMES) {
       older = fresh;
       fresh = new Map();
     }
     fresh.set(bucket, named);
-    return named.name;
+    return named;
   }
 
-  function nameOf({ limit: { shape, windowMs }, bucket, shardBy }: Charge): Named {
+  function nameOf({ limit: { shape, windowMs }, bucket, shardBy }: Charge): string {
     const shard = sha256(shardBy).readUInt32BE(0) % shards;
-    const name = `tg:{${shard}}:${FORMAT}${letters[shape]}${windowMs}:${digest(bucket)}`;
-    return { name, shape, windowMs, shardBy };
+    return `tg:{${shard}}:${FORMAT}${letters[shape]}${windowMs}:${digest(bucket)}`;
   }
 
   return {
@@ -65,11 +91,6 @@ export function createKeyNames({ shards }: { shards: number }): KeyNames {
       return `${shardOf(bucketName(charge))}:r:${digest(JSON.stringify([charge.bucket, requestId]))}`;
     },
   };
-}
-
-/** Another policy may give the same bucket another window, shape or shard. */
-function isOf({ shape, windowMs, shardBy }: Named, charge: Charge): boolean {
-  return shardBy === charge.shardBy && windowMs === charge.limit.windowMs && shape === charge.limit.shape;
 }
 
 /** What names of one shard begin with. */

@@ -140,7 +140,7 @@ export function createRedisBuckets(
     const sinceMs = performance.now();
     for (const [node, takes] of gathered) {
       for (const { part, charges } of partsOf(takes)) {
-        burst.unsent.push({ takes: part, charges, sinceMs, node, burst, isUnderWay: false });
+        burst.unsent.push({ takes: part, charges, sinceMs, node, burst, isUnderWay: false, place: -1 });
       }
     }
     gathered = new Map();
@@ -205,7 +205,15 @@ export function createRedisBuckets(
     end(batch);
     if (again.length > 0) {
       const { burst, charges } = batch;
-      const next = { takes: again, charges, sinceMs: performance.now(), node, burst, isUnderWay: false };
+      const next = {
+        takes: again,
+        charges,
+        sinceMs: performance.now(),
+        node,
+        burst,
+        isUnderWay: false,
+        place: -1,
+      };
       // Before those behind them, so that they keep their order.
       burst.unsent.unshift(next);
       watch.add(next);

@@ -27,8 +27,8 @@ import { decodeConsumePointsRequest, encodeConsumePointsResponse } from "./consu
 import { createDecisions, type Decisions, type DecisionsDependencies } from "./decisions.ts";
 import { toTollgateError } from "./errors.ts";
 import { respellingGrpcMessage } from "./grpc-message.ts";
-import { type HotMethod, hotMethod, serveGrpcUnary } from "./grpc-unary.ts";
 import { fieldOf, GrpcStream, type GrpcStreamContext, isPlainGrpcFields } from "./grpc-stream.ts";
+import { type HotMethod, hotMethod, serveGrpcUnary } from "./grpc-unary.ts";
 import { answerOverHttp, answerProblem } from "./http-answer.ts";
 import { type HttpEndpoint, serveHttpEndpoint } from "./http-endpoint.ts";
 import { LEAK_REPORTS_PATH, type LeakReportEndpoint } from "./leak-report-endpoint.ts";

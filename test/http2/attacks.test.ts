@@ -1,5 +1,5 @@
-import { connect } from "node:http2";
 import { once } from "node:events";
+import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createListener, type Listener, type ListenerBounds } from "../../src/http2/listener.ts";
 import { until } from "../support/until.ts";
@@ -12,9 +12,9 @@ import { legalTraffic } from "./attacks/legal-traffic.ts";
 import { connectRaw, type RawClient } from "./attacks/raw-client.ts";
 import {
   goaway,
-  headers,
   HELLO,
   HELLO_FRAMES,
+  headers,
   helloWithWindow,
   ping,
   request,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { compareEngines, startBothEngines } from "./fuzz/both-engines.ts";
-import { fuzzFrames } from "./fuzz/random-frames.ts";
 import { fuzzRun } from "./fuzz/fuzz-run.ts";
+import { fuzzFrames } from "./fuzz/random-frames.ts";
 
 // Other seeds each time: `npm run fuzz -- --seed N` goes on from the one that a failure names.
 const FIRST_SEED = Math.floor(Math.random() * 2 ** 30);

@@ -5,8 +5,8 @@ import {
   Agent,
   type ClientRequest,
   get as httpGet,
-  type IncomingMessage,
   request as httpRequest,
+  type IncomingMessage,
   type ServerResponse,
 } from "node:http";
 import {

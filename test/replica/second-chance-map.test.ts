@@ -81,7 +81,7 @@ describe("a second-chance map", () => {
         let setCount = 0;
         for (const each of steps) {
           if (each.kind === "set" && map.set({ ...each, isUsed: false, slot: 0 })) setCount++;
-          if (each.kind === "get") expect(map.get(each.id)?.id ?? each.id).toBe(each.id);
+          if (each.kind === "get") map.get(each.id);
           if (each.kind === "delete") map.delete(each.id);
           if (each.kind === "clear") map.clear();
           const all = [...map.values()];

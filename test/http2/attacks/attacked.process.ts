@@ -1,8 +1,8 @@
 // Started by attacked-server.ts: a listener with small bounds and handlers for attacks, which tells its parent, when
 // asked, what it holds.
 import { ErrorCode } from "../../../src/http2/frames.ts";
-import type { ServerStream } from "../../../src/http2/stream.ts";
 import { createListener } from "../../../src/http2/listener.ts";
+import type { ServerStream } from "../../../src/http2/stream.ts";
 import { ATTACKED_BOUNDS } from "./attacked-bounds.ts";
 import type { ServerReport } from "./attacked-server.ts";
 

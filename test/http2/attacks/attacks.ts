@@ -1,4 +1,4 @@
-import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, FrameType, Flag, Setting } from "../../../src/http2/frames.ts";
+import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, Flag, FrameType, Setting } from "../../../src/http2/frames.ts";
 import { ATTACKED_BOUNDS } from "./attacked-bounds.ts";
 import type { RawClient } from "./raw-client.ts";
 import {
@@ -7,8 +7,8 @@ import {
   data,
   frame,
   goaway,
-  headers,
   HELLO,
+  headers,
   helloWithWindow,
   insertion,
   lastData,

@@ -1,11 +1,11 @@
 import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, Flag } from "../../../src/http2/frames.ts";
-import type { RawClient } from "./raw-client.ts";
 import { checkBlock } from "./check-frames.ts";
+import type { RawClient } from "./raw-client.ts";
 import {
   continuation,
   data,
-  headers,
   HELLO,
+  headers,
   helloWithWindow,
   insertion,
   lastData,

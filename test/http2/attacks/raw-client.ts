@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { FRAME_HEADER_BYTES, FrameType, Flag, MAX_STREAM_ID } from "../../../src/http2/frames.ts";
+import { Flag, FRAME_HEADER_BYTES, FrameType, MAX_STREAM_ID } from "../../../src/http2/frames.ts";
 import { HpackDecoder } from "../../../src/http2/hpack-decoder.ts";
 import { HELLO, ping } from "./raw-frames.ts";
 

@@ -1,4 +1,4 @@
-import { FRAME_HEADER_BYTES, FrameType, Flag, PREFACE, Setting } from "../../../src/http2/frames.ts";
+import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE, Setting } from "../../../src/http2/frames.ts";
 
 const NO_BYTES = Buffer.alloc(0);
 

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { createHttp2Engine, type EngineBounds, type Http2Engine } from "../../../src/http2/engine.ts";
 import type { ConnectionError } from "../../../src/http2/frames.ts";
 import { ErrorCode, FrameType } from "../../../src/http2/frames.ts";
-import { createHttp2Engine, type EngineBounds, type Http2Engine } from "../../../src/http2/engine.ts";
 import { HpackDecoder } from "../../../src/http2/hpack-decoder.ts";
 import type { ServerStream } from "../../../src/http2/stream.ts";
 import { frameBytes, framesIn, type RawFrame } from "./frame-bytes.ts";
