@@ -31,7 +31,7 @@ import type {
   Waiter,
 } from "./ports.ts";
 import { queryParameter } from "./query-parameter.ts";
-import type { KeyRecord, MemberRecord, WorkspaceRecord } from "./records.ts";
+import type { KeyRecord, WorkspaceRecord } from "./records.ts";
 import { isScopeAvailable } from "./rights.ts";
 import { secretDigest, secretPrefix } from "./secret.ts";
 import { principalOf, type Standing, standingOf } from "./standing.ts";
@@ -111,7 +111,6 @@ export class DecisionRun {
   /** Where the request acts in no workspace, there is one too, without any. */
   #standing: Standing | undefined;
   #workspace: WorkspaceRecord | undefined;
-  #member: MemberRecord | undefined;
   #areRightsAsked = false;
   #requiredScopes: readonly string[] = [];
   #cost: number | undefined;
@@ -466,7 +465,6 @@ export class DecisionRun {
     const key = this.#key as KeyRecord;
     this.#standing = standingOf(key, { policy: this.#policy, type: this.#type as KeyType, footing });
     this.#workspace = footing.workspace;
-    this.#member = footing.member;
     return this.#standing;
   }
 
@@ -482,8 +480,8 @@ export class DecisionRun {
     const { workspace, member } = footing;
     if (workspace === undefined) return this.#refuseStranger();
     if (member === undefined && (this.#type as KeyType).actsAs === "creator") return this.#refuseStranger();
-    const { missing } = this.#standOn(footing);
-    if (workspace.suspended) {
+    const { isSuspended, missing } = this.#standOn(footing);
+    if (isSuspended) {
       return this.#refuse("workspace", "WORKSPACE_SUSPENDED", `Workspace ${workspace.id} is suspended.`);
     }
     this.#explained?.pass("workspace", `The key acts in workspace ${workspace.id}.`);
@@ -503,17 +501,14 @@ export class DecisionRun {
   // Steps 7 and 8: the permission.
 
   #checkPermission(permission: Permission): Refusal {
-    const workspace = this.#workspace;
+    const standing = this.#standing as Standing;
+    const { rights } = standing;
     this.#areRightsAsked = true;
-    const { rights } = this.#standing as Standing;
     if (permission.anyKey) {
       this.#explained?.pass("scope", `Any live key may do ${permission.name}.`);
       return undefined;
     }
-    if (
-      workspace !== undefined &&
-      !permission.scopes.some((scope) => isScopeAvailable(this.#policy, scope, workspace))
-    ) {
+    if (!standing.isAvailable(permission)) {
       this.#requiredScopes = permission.scopes.map((scope) => scope.name);
       return this.#refuse(
         "scope_available",
@@ -567,9 +562,9 @@ export class DecisionRun {
   }
 
   #checkLocations(named: readonly string[]): Refusal {
-    const member = this.#member;
-    if (member !== undefined && !member.allLocations) {
-      const allowed = new Set(named.length === 0 ? [] : member.locationIds);
+    const { locationIds } = this.#standing as Standing;
+    if (locationIds !== undefined && named.length > 0) {
+      const allowed = new Set(locationIds);
       const outside = named.find((location) => !allowed.has(location));
       if (outside !== undefined) {
         return this.#refuse(

@@ -1,9 +1,9 @@
 import { chargesFor } from "./charges.ts";
 import type { Principal } from "./decision.ts";
-import type { KeyType, Policy } from "./policy.ts";
+import type { KeyType, Permission, Policy } from "./policy.ts";
 import type { Charge, Footing } from "./ports.ts";
 import type { KeyRecord } from "./records.ts";
-import { missingOfGate, type Rights, rightsOf } from "./rights.ts";
+import { isScopeAvailable, missingOfGate, type Rights, rightsOf } from "./rights.ts";
 
 /**
  * A key on its footing, under one policy: all that a decision asks of them and no request changes, each derived
@@ -14,9 +14,15 @@ export class Standing {
   readonly type: KeyType;
   readonly key: KeyRecord;
   readonly footing: Footing;
-  #gate: { readonly missing: ReturnType<typeof missingOfGate> } | undefined;
+  readonly isSuspended: boolean;
+  /** What the api's own gate misses of the workspace. */
+  readonly missing: ReturnType<typeof missingOfGate>;
+  /** The only locations that the owner may use as a member; undefined: any. */
+  readonly locationIds: readonly string[] | undefined;
   #rights: Rights | undefined;
   #principal: Principal | undefined;
+  #permission: Permission | undefined;
+  #isAvailable = false;
   #cost = Number.NaN;
   #charges: readonly Charge[] = [];
 
@@ -28,14 +34,10 @@ export class Standing {
     this.policy = policy;
     this.type = type;
     this.footing = footing;
-  }
-
-  /** What the api's own gate misses of the workspace, which there is. */
-  get missing(): ReturnType<typeof missingOfGate> {
-    const { workspace } = this.footing;
-    if (workspace === undefined) return undefined;
-    this.#gate ??= { missing: missingOfGate(this.policy, this.policy.requires, workspace) };
-    return this.#gate.missing;
+    const { workspace, member } = footing;
+    this.isSuspended = workspace?.suspended === true;
+    this.missing = workspace && missingOfGate(policy, policy.requires, workspace);
+    this.locationIds = member === undefined || member.allLocations ? undefined : member.locationIds;
   }
 
   get rights(): Rights {
@@ -52,6 +54,18 @@ export class Standing {
   get principal(): Principal {
     this.#principal ??= this.#derivePrincipal();
     return this.#principal;
+  }
+
+  /** Whether a scope for it is available to the workspace, where there is one. What is known of the last is kept. */
+  isAvailable(permission: Permission): boolean {
+    if (permission !== this.#permission) {
+      const { workspace } = this.footing;
+      this.#permission = permission;
+      this.#isAvailable =
+        workspace === undefined ||
+        permission.scopes.some((scope) => isScopeAvailable(this.policy, scope, workspace));
+    }
+    return this.#isAvailable;
   }
 
   /** What a request of that cost is charged. Those of the last cost are kept. */
@@ -72,17 +86,16 @@ export class Standing {
   }
 
   #derivePrincipal(): Principal {
-    const { workspace, member } = this.footing;
+    const { workspace } = this.footing;
     const { role, permissions } = this.rights;
-    const isBounded = member !== undefined && !member.allLocations;
     return {
       ...principalOf(this.key),
       workspaceId: workspace?.id ?? this.key.workspaceId,
       role,
       plan: workspace?.plan ?? "",
       permissions,
-      allLocations: !isBounded,
-      locationIds: isBounded ? member.locationIds : [],
+      allLocations: this.locationIds === undefined,
+      locationIds: this.locationIds ?? [],
       metadata: upstreamMetadata(this.policy, this.key),
     };
   }
