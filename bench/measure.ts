@@ -1,3 +1,4 @@
+import { childrenOf } from "../test/support/children-of.ts";
 import { cpuSeconds } from "./cpu-seconds.ts";
 import type { LoadPhase, LoadResult } from "./load/load-client.ts";
 import type { LoadProcess } from "./load/load-process.ts";
@@ -44,7 +45,7 @@ export async function measure(
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     cpuPerCallUs: perCallUs(after.cpu - before.cpu),
-    residentBytes: await residentBytes(subject.pid),
+    residentBytes: await sumOf(subject, residentBytes),
     loadCpuShare: result.cpuMs / result.elapsedMs,
     ...(subject.redis === undefined
       ? {}
@@ -78,6 +79,12 @@ async function readCosts(subject: Subject, counter: StoreCounter | undefined): P
   return {
     ...(await counter?.read()),
     redisCpu: subject.redis === undefined ? 0 : await cpuSeconds(subject.redis.pid),
-    cpu: await cpuSeconds(subject.pid),
+    cpu: await sumOf(subject, cpuSeconds),
   };
+}
+
+/** Of the process and those that it has started. */
+async function sumOf({ pid }: Subject, read: (pid: number) => Promise<number>): Promise<number> {
+  const values = await Promise.all([pid, ...childrenOf(pid)].map(read));
+  return values.reduce((sum, value) => sum + value, 0);
 }

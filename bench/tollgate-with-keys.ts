@@ -18,6 +18,8 @@ export interface TollgateWithKeysOptions {
   readonly policies?: string;
   /** All of its owner; default: 1. */
   readonly keysPerWorkspace?: number;
+  /** After `serve`. */
+  readonly args?: readonly string[];
 }
 
 /** `tollgate serve` with stores that serve nobody else. */
@@ -55,7 +57,7 @@ export async function startTollgateWithKeys(
   const { keysPerWorkspace = 1, unusedKeys = 0 } = options;
   await insertKeys(postgres.url, keys, { keysPerWorkspace });
   if (unusedKeys > 0) await addUnusedKeys(postgres.url, { count: unusedKeys, keysPerWorkspace });
-  const server = await startTollgate({ env });
+  const server = await startTollgate({ env, args: options.args ?? [] });
   return {
     server,
     metricsUrl: `http://${metrics}/metrics`,

@@ -26,6 +26,7 @@ export const scalings: Readonly<Record<string, () => Promise<Scaling>>> = {
   keys: startKeys,
   routes: startRoutes,
   connections: startConnections,
+  spread: startSpread,
 };
 
 const load = { connections: 4, inFlight: 50 };
@@ -65,14 +66,29 @@ async function startRoutes(): Promise<Scaling> {
   };
 }
 
-/** One server, and as much work in flight on few connections as on many. */
+/** One server, and a call in flight on each connection. */
 async function startConnections(): Promise<Scaling> {
+  return startOneSubject({ few: { connections: 10, inFlight: 1 }, many: { connections: 1000, inFlight: 1 } });
+}
+
+/** One server, and as much work in flight on few connections as on many. */
+async function startSpread(): Promise<Scaling> {
+  return startOneSubject({ few: { connections: 10, inFlight: 80 }, many: { connections: 800, inFlight: 1 } });
+}
+
+async function startOneSubject({
+  few,
+  many,
+}: Record<"few" | "many", { connections: number; inFlight: number }>): Promise<Scaling> {
   const subject = await startSubject({ policies: unlimitedPolicy() }, () => permission);
-  return {
-    small: { size: "10 connections", subject, keys: keyCount, connections: 10, inFlight: 100 },
-    large: { size: "1,000 connections", subject, keys: keyCount, connections: 1000, inFlight: 1 },
-    stop: () => stopAll([subject]),
-  };
+  const side = ({ connections, inFlight }: typeof few): Side => ({
+    size: `${connections.toLocaleString("en")} connections, ${inFlight} in flight on each`,
+    subject,
+    keys: keyCount,
+    connections,
+    inFlight,
+  });
+  return { small: side(few), large: side(many), stop: () => stopAll([subject]) };
 }
 
 /** `targetOf` the key of that number. */

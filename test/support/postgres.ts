@@ -1,10 +1,11 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { type ChildServer, startChildServer } from "./child-server.ts";
+import { childrenOf } from "./children-of.ts";
 import { freePort } from "./free-port.ts";
 import { reapFolder } from "./reaper.ts";
 import { serverPrograms } from "./server-programs.ts";
@@ -122,15 +123,6 @@ function freeze(postmaster: number): number[] {
   const all = [postmaster, ...childrenOf(postmaster)];
   signalAll(all, "SIGSTOP");
   return all;
-}
-
-function childrenOf(parent: number): number[] {
-  const table = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });
-  return table
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/).map(Number))
-    .filter(([, parentPid]) => parentPid === parent)
-    .map(([pid]) => pid as number);
 }
 
 function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
