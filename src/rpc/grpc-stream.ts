@@ -1,4 +1,4 @@
-import { toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { PreparedFields } from "../http2/fields.ts";
@@ -9,7 +9,6 @@ import { authenticated, type Call, createCall } from "./call.ts";
 import type { CallEnd, CallRunner } from "./call-runner.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
 import { frameOf, type HotMethod, isOneMessage } from "./grpc-unary.ts";
-import { isGateway } from "./method.ts";
 import { late, type RequestBodies, type RequestBody } from "./request-bodies.ts";
 import { unreadable } from "./unreadable.ts";
 
@@ -56,6 +55,20 @@ export function fieldOf(fields: readonly string[], name: string): string | null 
     joined = joined === null ? value : `${joined}, ${value}`;
   }
   return joined;
+}
+
+/** What Connect would say of a body that cannot be read; undefined: it is for Connect to read. */
+function faultOf(body: Buffer, input: DescMessage): ConnectError | undefined {
+  if (body.length === 0) {
+    return new ConnectError("protocol error: missing input message for unary method", Code.Unimplemented);
+  }
+  if (!isOneMessage(body)) return undefined;
+  try {
+    fromBinary(input, body.subarray(PREFIX_BYTES));
+    return undefined;
+  } catch (error) {
+    return new ConnectError(`parse binary: ${(error as Error).message}`, Code.InvalidArgument);
+  }
 }
 
 /** What all streams are served with. */
@@ -134,14 +147,13 @@ export class GrpcStream implements StreamSink, CallEnd<Buffer> {
       const call = this.#call;
       call.message = message;
       this.#context.runner.begin(call, () => work(authenticated(call)), this);
-    } else if (isGateway(this.#call.method) && isOneMessage(bytes)) {
-      // Bytes of a client's that are no text, as a gateway passes them on: not for it to be told of an error.
-      const error = new ConnectError("parse binary: it cannot be read", Code.InvalidArgument);
-      this.#fail(this.#context.runner.failed(this.#call, unreadable(error, this.#hot.method.input)));
-    } else {
+      return;
+    }
+    const fault = faultOf(bytes, this.#hot.method.input);
+    if (fault === undefined) {
       const body = this.#body ?? this.#context.bodies.beginTimed();
       this.#context.otherwise(this.#stream, { call: this.#call, body, whole: Buffer.from(bytes) });
-    }
+    } else this.#fail(this.#context.runner.failed(this.#call, unreadable(fault, this.#hot.method.input)));
   }
 
   onLate(): void {

@@ -131,7 +131,7 @@ describe("an error would be passed over, so the gateway is told to refuse", () =
         setTimeout(() => reject(deadlineExceeded()), deadline - performance.now());
       });
     await restart({ authorizer: { check: hangs } });
-    const answer = await envoy().check({ attributes }, { ...token(), timeoutMs: 1000 });
+    const answer = await envoy().check({ attributes }, { ...token(), timeoutMs: 3000 });
     expect(answer.httpResponse.case).toBe("deniedResponse");
   });
 
