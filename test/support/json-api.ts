@@ -1,3 +1,9 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { json } from "node:stream/consumers";
+
 /** A value that tests look into; what is not there is undefined, and fails what expects it. */
 type JsonValue = ReturnType<typeof JSON.parse>;
 
@@ -8,20 +14,41 @@ export interface JsonAnswer {
   readonly body: JsonValue;
 }
 
-/** Calls the service over HTTP/1.1 as Connect JSON: `call("CreateKey", {...})`, `call("DirectoryService/PutMember", …)`. */
-export function createJsonApi(url: string, token: string) {
+/**
+ * Calls the service over HTTP/1.1 as Connect JSON: `call("CreateKey", {...})`, `call("DirectoryService/PutMember", …)`.
+ * `caFile`: PEM, the one authority to trust at an https url.
+ */
+export function createJsonApi(url: string, token: string, { caFile }: { caFile?: string } = {}) {
+  const post = caFile === undefined ? fetchJson : postTrusting(readFileSync(caFile));
   return async function call(
     method: string,
     request: object,
     options: { token?: string } = {},
   ): Promise<JsonAnswer> {
     const path = method.includes("/") ? method : `AuthorizationService/${method}`;
-    const response = await fetch(`${url}/tollgate.v1.${path}`, {
-      method: "POST",
+    return post(`${url}/tollgate.v1.${path}`, {
       headers: { "content-type": "application/json", authorization: `Bearer ${options.token ?? token}` },
       body: JSON.stringify(request),
     });
-    return { status: response.status, body: await response.json() };
+  };
+}
+
+interface JsonPost {
+  readonly headers: Record<string, string>;
+  readonly body: string;
+}
+
+async function fetchJson(url: string, post: JsonPost): Promise<JsonAnswer> {
+  const response = await fetch(url, { method: "POST", ...post });
+  return { status: response.status, body: await response.json() };
+}
+
+/** fetch takes no authority. */
+function postTrusting(ca: Buffer) {
+  return async (url: string, { headers, body }: JsonPost): Promise<JsonAnswer> => {
+    const request = httpsRequest(url, { method: "POST", headers, ca }).end(body);
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    return { status: response.statusCode ?? 0, body: await json(response) };
   };
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { fromJson, type JsonObject, toJson } from "@bufbuild/protobuf";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -9,11 +10,13 @@ import {
   type ForeignCaller,
   type ForeignRepeater,
   headersOf,
+  urlOf,
 } from "./foreign-client.ts";
 
 /** Connect's own gRPC client for Node, on node:http2: one connection for each transport. */
 export const connectNodeClient: CreateForeign<ForeignCaller & ForeignRepeater> = (target) => {
-  const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${target.port}` });
+  const nodeOptions = target.caFile === undefined ? {} : { ca: readFileSync(target.caFile) };
+  const transport = createGrpcTransport({ baseUrl: urlOf(target), nodeOptions });
   const methods = createClient(AuthorizationService, transport) as unknown as Record<
     string,
     (request: unknown, options: object) => Promise<never>

@@ -7,6 +7,7 @@ import {
   type ForeignCaller,
   headersOf,
   SERVICE,
+  urlOf,
 } from "./foreign-client.ts";
 
 /**
@@ -19,9 +20,12 @@ export async function bringCurl(): Promise<CreateForeign<ForeignCaller>> {
     async call(method, request) {
       const headers = { "content-type": "application/json", ...headersOf(target) };
       const args = [
-        ...["--silent", "--show-error", "--http2-prior-knowledge", "--write-out", "\n%{http_version}"],
+        ...["--silent", "--show-error", "--write-out", "\n%{http_version}"],
+        ...(target.caFile === undefined
+          ? ["--http2-prior-knowledge"]
+          : ["--http2", "--cacert", target.caFile]),
         ...Object.entries(headers).flatMap(([name, value]) => ["--header", `${name}: ${value}`]),
-        ...["--data-binary", "@-", `http://127.0.0.1:${target.port}/${SERVICE}/${method}`],
+        ...["--data-binary", "@-", `${urlOf(target)}/${SERVICE}/${method}`],
       ];
       const printed = await outputOf(program, args, {
         timeoutMs: CALL_TIMEOUT_MS,

@@ -30,9 +30,12 @@ export interface Load {
   readonly atOnce: number;
 }
 
-/** `tollgate serve` without TLS. Without a token none is sent. */
+/** `tollgate serve` on 127.0.0.1. */
 export interface ForeignTarget {
   readonly port: number;
+  /** PEM: the one authority to trust, over TLS. Without it calls go in the clear. */
+  readonly caFile?: string;
+  /** Without it none is sent. */
   readonly token?: string;
 }
 
@@ -42,6 +45,10 @@ export const SERVICE = "tollgate.v1.AuthorizationService";
 
 /** A run of a client's program takes no longer. */
 export const CALL_TIMEOUT_MS = 20_000;
+
+export function urlOf({ port, caFile }: ForeignTarget): string {
+  return `${caFile === undefined ? "http" : "https"}://127.0.0.1:${port}`;
+}
 
 /** The headers that every call of the target carries. */
 export function headersOf(target: ForeignTarget): Record<string, string> {

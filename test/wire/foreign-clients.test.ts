@@ -3,12 +3,13 @@ import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { INSTALL_TIMEOUT_MS } from "../support/go-programs.ts";
 import { createJsonApi, createKey, type JsonApi, putWorld, succeed } from "../support/json-api.ts";
+import { createAuthority } from "../support/redis-certificates.ts";
 import { PATIENT, startTollgate, type TollgateProcess } from "../support/server-process.ts";
 import { connectNodeClient } from "./connect-node-client.ts";
 import { startCountingProxy } from "./counting-proxy.ts";
 import { bringCurl } from "./curl-client.ts";
-import { ENGINES, engineArgs } from "./engines.ts";
-import type { CreateForeign, ForeignCaller, ForeignRepeater } from "./foreign-client.ts";
+import { engineArgs } from "./engines.ts";
+import type { CreateForeign, ForeignCaller, ForeignRepeater, ForeignTarget } from "./foreign-client.ts";
 import { bringGhz } from "./ghz-client.ts";
 import { grpcJsClient } from "./grpc-js-client.ts";
 import { bringGrpcio } from "./grpcio-client.ts";
@@ -35,15 +36,34 @@ const repeaters: Readonly<Record<string, () => Promise<CreateForeign<ForeignRepe
 /** Reading an item costs one of the 600 points that retrac's policy gives a workspace in a minute. */
 const LOAD = { times: 200, atOnce: 20 };
 
-describe.each(ENGINES)("tollgate serve on the HTTP/2 of %s", (engine) => {
+/** How the server is started, and what its clients then trust. */
+interface Way {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly trust: Pick<ForeignTarget, "caFile">;
+}
+
+const authority = createAuthority();
+const { cert, key } = authority.sign("DNS:localhost,IP:127.0.0.1");
+const ways: Readonly<Record<string, Way>> = {
+  tollgate: { args: engineArgs.tollgate, env: {}, trust: {} },
+  "tollgate over TLS": {
+    args: engineArgs.tollgate,
+    env: { TOLLGATE_TLS_CERT_FILE: cert, TOLLGATE_TLS_KEY_FILE: key },
+    trust: { caFile: authority.cert },
+  },
+  node: { args: engineArgs.node, env: {}, trust: {} },
+};
+
+describe.each(Object.entries(ways))("tollgate serve on the HTTP/2 of %s", (_, { args, env, trust }) => {
   let server: TollgateProcess;
   let port = 0;
   let ownApi: JsonApi;
 
   beforeAll(async () => {
-    server = await startTollgate({ args: engineArgs[engine], env: { TOLLGATE_POINTS_BUDGET: PATIENT } });
+    server = await startTollgate({ args, env: { ...env, TOLLGATE_POINTS_BUDGET: PATIENT } });
     port = Number(new URL(server.url).port);
-    ownApi = createJsonApi(server.url, server.adminToken);
+    ownApi = createJsonApi(server.url, server.adminToken, trust);
   });
   afterAll(() => server?.stop());
 
@@ -57,7 +77,7 @@ describe.each(ENGINES)("tollgate serve on the HTTP/2 of %s", (engine) => {
     }, INSTALL_TIMEOUT_MS);
 
     test("makes a key, which is admitted to what it may and refused what it may not", async () => {
-      const client = createClient({ port, token: server.adminToken });
+      const client = createClient({ port, ...trust, token: server.adminToken });
       const created = await client.call("CreateKey", { ...newKey, workspaceId });
       expect(created).toMatchObject({ answer: { key: { workspaceId }, secret: expect.any(String) } });
       const { key, secret } = (created as { answer: { key: { id: string }; secret: string } }).answer;
@@ -74,7 +94,7 @@ describe.each(ENGINES)("tollgate serve on the HTTP/2 of %s", (engine) => {
     });
 
     test("is told the reason of an error", async () => {
-      const client = createClient({ port });
+      const client = createClient({ port, ...trust });
       expect(await client.call("Check", check("retrac_none", "items.read"))).toEqual({
         failure: { code: Code.Unauthenticated, reason: "CALLER_TOKEN_MISSING" },
       });
@@ -94,7 +114,7 @@ describe.each(ENGINES)("tollgate serve on the HTTP/2 of %s", (engine) => {
       const { id, secret } = await createKey(ownApi, { ...newKey, workspaceId });
       const proxy = await startCountingProxy({ toPort: port });
       try {
-        const client = createClient({ port: proxy.port, token: server.adminToken });
+        const client = createClient({ port: proxy.port, ...trust, token: server.adminToken });
         const succeeded = await client.callTimes("Check", check(secret, "items.read"), LOAD);
         expect({ succeeded, connections: proxy.connections() }).toEqual({ succeeded: 200, connections: 1 });
       } finally {

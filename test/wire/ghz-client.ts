@@ -30,7 +30,8 @@ export async function bringGhz(): Promise<CreateForeign<ForeignRepeater>> {
   return (target) => ({
     async callTimes(method, request, { times, atOnce }) {
       const args = [
-        ...["--insecure", "--connections", "1", "--format", "json", "--protoset", messages],
+        ...(target.caFile === undefined ? ["--insecure"] : ["--cacert", target.caFile]),
+        ...["--connections", "1", "--format", "json", "--protoset", messages],
         ...["--call", `${SERVICE}/${method}`, "--metadata", JSON.stringify(headersOf(target))],
         ...["--total", String(times), "--concurrency", String(atOnce), "--data", JSON.stringify(request)],
       ];

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { JsonObject } from "@bufbuild/protobuf";
 import {
   type Client,
@@ -27,9 +28,15 @@ type Call = (
 
 /** gRPC's own client for Node, on node:http2, from the proto files alone. One connection for each client. */
 export const grpcJsClient: CreateForeign<ForeignCaller & ForeignRepeater> = (target) => {
-  const client = new (authorizationService())(`127.0.0.1:${target.port}`, credentials.createInsecure(), {
+  const security =
+    target.caFile === undefined
+      ? credentials.createInsecure()
+      : credentials.createSsl(readFileSync(target.caFile));
+  const client = new (authorizationService())(`127.0.0.1:${target.port}`, security, {
     // Otherwise grpc-js hands one connection to every client of the same address.
     "grpc.use_local_subchannel_pool": 1,
+    // Otherwise it names the address in the handshake, where RFC 6066 allows host names alone.
+    "grpc.ssl_target_name_override": "localhost",
   }) as Client & Record<string, Call>;
   const metadata = new Metadata();
   for (const [name, value] of Object.entries(headersOf(target))) metadata.set(name, value);

@@ -26,7 +26,7 @@ export async function bringGrpcio(): Promise<CreateForeign<ForeignCaller & Forei
         await python.run([program], {
           timeoutMs: CALL_TIMEOUT_MS,
           folders: [stubs],
-          stdin: JSON.stringify({ port: target.port, headers: headersOf(target), ...asked }),
+          stdin: JSON.stringify({ ...target, headers: headersOf(target), ...asked }),
         }),
       ) as unknown;
     return {

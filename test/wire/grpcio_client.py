@@ -1,7 +1,7 @@
 """A gRPC client in Python: grpcio (gRPC's C core), and stubs that grpcio-tools made of the proto files.
 
-Reads one JSON object from stdin: `port`, `headers`, `method` of AuthorizationService, `request`, and
-`times` and `at_once` for many calls on one connection. Prints one: {"answer"} or {"failure"}, or {"succeeded"}.
+Reads one JSON object from stdin: `port`, `caFile` for TLS, `headers`, `method` of AuthorizationService, `request`,
+and `times` and `at_once` for many calls on one connection. Prints one: {"answer"} or {"failure"}, or {"succeeded"}.
 """
 
 import json
@@ -21,7 +21,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     request = json_format.ParseDict(asked["request"], getattr(messages, asked["method"] + "Request")())
     metadata = list(asked["headers"].items())
-    with grpc.insecure_channel(f"127.0.0.1:{asked['port']}") as channel:
+    with channel_to(asked) as channel:
         method = getattr(stubs.AuthorizationServiceStub(channel), asked["method"])
 
         def call() -> dict:
@@ -34,6 +34,14 @@ def main() -> None:
             json.dump({"answer": call()}, sys.stdout)
         except grpc.RpcError as error:
             json.dump({"failure": failure_of(error)}, sys.stdout)
+
+
+def channel_to(asked: dict) -> grpc.Channel:
+    address = f"127.0.0.1:{asked['port']}"
+    if "caFile" not in asked:
+        return grpc.insecure_channel(address)
+    with open(asked["caFile"], "rb") as ca:
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca.read()))
 
 
 def count_successes(call, times: int, at_once: int) -> int:

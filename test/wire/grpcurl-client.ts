@@ -32,7 +32,8 @@ export async function bringGrpcurl(): Promise<CreateForeign<ForeignCaller>> {
         "-H",
         `${name}: ${value}`,
       ]);
-      const args = ["-plaintext", "-format-error", "-use-reflection", ...details, ...headers, "-d", "@"];
+      const security = target.caFile === undefined ? ["-plaintext"] : ["-cacert", target.caFile];
+      const args = [...security, "-format-error", "-use-reflection", ...details, ...headers, "-d", "@"];
       const { code, stdout, stderr } = await runProgram(
         program,
         [...args, `127.0.0.1:${target.port}`, `${SERVICE}/${method}`],

@@ -14,6 +14,7 @@ import {
   type ForeignTarget,
   headersOf,
   SERVICE,
+  urlOf,
 } from "./foreign-client.ts";
 
 /** nghttp2's own client, with Connect's JSON. */
@@ -38,12 +39,14 @@ export async function bringH2load(): Promise<CreateForeign<ForeignRepeater>> {
         String(atOnce),
       ];
       const printed = await run(options, { target, method, request });
+      // Over TLS it would speak HTTP/1.1 too.
+      if (!/^Application protocol: h2c?$/m.test(printed)) throw new Error(`not HTTP/2:\n${printed}`);
       return Number(/^status codes: (\d+) 2xx,/m.exec(printed)?.[1] ?? 0);
     },
   });
 }
 
-/** Both take the request's body from a file. */
+/** Both take the request's body from a file, and no authority: over TLS they trust anybody. */
 function post(name: string) {
   const program = installedProgram({ name, debianPackage: "nghttp2-client", homebrew: "nghttp2" });
   const folder = mkdtempSync(join(tmpdir(), `tollgate-${name}-`));
@@ -56,7 +59,7 @@ function post(name: string) {
     writeFileSync(body, JSON.stringify(request));
     const headers = { "content-type": "application/json", ...headersOf(target) };
     const args = Object.entries(headers).flatMap(([header, value]) => ["--header", `${header}: ${value}`]);
-    const url = `http://127.0.0.1:${target.port}/${SERVICE}/${method}`;
+    const url = `${urlOf(target)}/${SERVICE}/${method}`;
     return outputOf(program, [...options, ...args, "--data", body, url], { timeoutMs: CALL_TIMEOUT_MS });
   };
 }
