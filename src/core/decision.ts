@@ -81,7 +81,9 @@ export interface Principal {
   readonly allLocations: boolean;
   readonly locationIds: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
-  /** The codec's of CheckResponse: what it wrote of this one. */
+  /** Other keys have this very list, of which there are few. */
+  readonly arePermissionsShared?: boolean;
+  /** The codec's of CheckResponse: what it wrote of who it is, which takes no more than the key's record. */
   encoded?: string | undefined;
 }
 

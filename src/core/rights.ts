@@ -11,6 +11,8 @@ export interface Rights {
   readonly byScopes: PermissionSet;
   /** What role and scopes allow, and what any key may do, as sorted names. */
   readonly permissions: readonly string[];
+  /** All keys of the same permissions have this very list, of which there are few. */
+  readonly arePermissionsShared: boolean;
 }
 
 /** Derives a key's rights. `role` is undefined where the key's type asks none. */
@@ -27,12 +29,7 @@ export function rightsOf(
   const role = context.role ?? "";
   const byRole = context.role === undefined ? policy.allPermissions : rolePermissions(policy, role);
   const byScopes = scopePermissions(policy, selectedScopes(policy, type, key.scopes), workspace);
-  return {
-    role,
-    byRole,
-    byScopes,
-    permissions: permissionNames(policy, intersection(byRole, byScopes)),
-  };
+  return { role, byRole, byScopes, ...permissionNames(policy, intersection(byRole, byScopes)) };
 }
 
 /** Lists that are kept of one policy. */
@@ -40,19 +37,23 @@ const MAX_KEPT_NAMES = 1000;
 
 const keptNames = new WeakMap<Policy, Map<string, readonly string[]>>();
 
-/** The same list for the same set, as most keys of an api are of a few kinds. */
-function permissionNames(policy: Policy, effective: PermissionSet): readonly string[] {
+/** Most keys of an api are of a few kinds. */
+function permissionNames(
+  policy: Policy,
+  effective: PermissionSet,
+): Pick<Rights, "permissions" | "arePermissionsShared"> {
   const kept = keptNames.get(policy) ?? new Map<string, readonly string[]>();
   keptNames.set(policy, kept);
   const id = effective.join();
   const known = kept.get(id);
-  if (known !== undefined) return known;
-  const names = [...policy.permissions.values()]
+  if (known !== undefined) return { permissions: known, arePermissionsShared: true };
+  const permissions = [...policy.permissions.values()]
     .filter((permission) => permission.anyKey || has(effective, permission.index))
     .map(({ name }) => name)
     .sort();
-  if (kept.size < MAX_KEPT_NAMES) kept.set(id, names);
-  return names;
+  const arePermissionsShared = kept.size < MAX_KEPT_NAMES;
+  if (arePermissionsShared) kept.set(id, permissions);
+  return { permissions, arePermissionsShared };
 }
 
 /** What a role allows; nothing for one that the policy does not know (any more). */

@@ -87,13 +87,14 @@ export class Standing {
 
   #derivePrincipal(): Principal {
     const { workspace } = this.footing;
-    const { role, permissions } = this.rights;
+    const { role, permissions, arePermissionsShared } = this.rights;
     return {
       ...principalOf(this.key),
       workspaceId: workspace?.id ?? this.key.workspaceId,
       role,
       plan: workspace?.plan ?? "",
       permissions,
+      arePermissionsShared,
       allLocations: this.locationIds === undefined,
       locationIds: this.locationIds ?? [],
       metadata: upstreamMetadata(this.policy, this.key),
@@ -127,6 +128,7 @@ export function principalOf(key: KeyRecord): Principal {
     role: "",
     plan: "",
     permissions: [],
+    arePermissionsShared: false,
     allLocations: false,
     locationIds: [],
     metadata: {},

@@ -23,7 +23,7 @@ export interface DueWatch<T extends Watched> {
  * that it was told, also where that take was answered meanwhile, so that most takes neither set nor clear one.
  *
  * A watch that wakes late itself says that the machine stood still, or had no processor to spare, and then
- * Redis had as little: the takes that it should have woken for get as much longer, up to their caller's deadline.
+ * Redis had as little: the takes that it should have woken for get as much longer, once, up to their caller's deadline.
  * On a machine that has time this adds nothing.
  */
 export function createDueWatch<T extends Watched>({

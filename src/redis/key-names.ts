@@ -29,25 +29,29 @@ export interface KeyNames {
 /** The name of a bucket's key, and what it was made of. */
 class Named {
   readonly name: string;
-  readonly #charge: Charge;
   readonly #shards: number;
+  readonly #bucket: string;
+  readonly #shardBy: string;
+  readonly #windowMs: number;
+  readonly #shape: LimitShape;
 
   constructor(name: string, { charge, shards }: { charge: Charge; shards: number }) {
     this.name = name;
-    this.#charge = charge;
     this.#shards = shards;
+    this.#bucket = charge.bucket;
+    this.#shardBy = charge.shardBy;
+    this.#windowMs = charge.limit.windowMs;
+    this.#shape = charge.limit.shape;
   }
 
   /** Another policy may give the same bucket another window, shape or shard. */
-  isOf(charge: Charge, shards: number): boolean {
-    const own = this.#charge;
-    if (own === charge) return shards === this.#shards;
+  isOf({ bucket, shardBy, limit }: Charge, shards: number): boolean {
     return (
-      own.bucket === charge.bucket &&
-      own.shardBy === charge.shardBy &&
-      own.limit.windowMs === charge.limit.windowMs &&
-      own.limit.shape === charge.limit.shape &&
-      shards === this.#shards
+      this.#bucket === bucket &&
+      this.#shardBy === shardBy &&
+      this.#windowMs === limit.windowMs &&
+      this.#shape === limit.shape &&
+      this.#shards === shards
     );
   }
 }

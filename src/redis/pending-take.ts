@@ -21,6 +21,7 @@ export class PendingTake {
   #wasSent = false;
   /** In a call that has no reply yet. */
   #isUnderWay = false;
+  #wasProlonged = false;
   /** Sent, and answered that it came too late: nothing was charged. */
   #wasLate = false;
   #resolve!: (answer: TakeAnswer) => void;
@@ -65,9 +66,11 @@ export class PendingTake {
     }
   }
 
-  /** What came before now was not Redis's time. */
+  /** What came before now was not Redis's time. Once: a process that is always late would never give it up. */
   prolong(untilMs: number): void {
-    this.deadline = Math.min(this.#callerDeadline, Math.max(this.deadline, untilMs));
+    if (this.#wasProlonged || untilMs <= this.deadline) return;
+    this.#wasProlonged = true;
+    this.deadline = Math.min(this.#callerDeadline, untilMs);
   }
 
   /** Its call was answered. "again": it came too late, did nothing, and is to be sent once more. */

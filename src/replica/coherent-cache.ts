@@ -38,7 +38,7 @@ export interface Held<V> extends Chance {
 export interface CoherentCache<V> {
   /** At hand: returned as it is. Else read; by many at once, once. */
   get(id: string, deadline: Deadline, grace?: Grace): MaybePromise<V | undefined>;
-  /** At hand, while what is cached may be used: for those who keep it beyond the turn, and look then. */
+  /** At hand, while what is cached may be used: for those who keep it beyond the turn. Not told to `onAccess`. */
   hold(id: string): Held<V> | undefined;
   /** A read that is under way still answers those who wait for it, and nobody else. */
   invalidate(id: string): void;
@@ -135,11 +135,7 @@ export function createCoherentCache<V extends object>(options: CoherentCacheOpti
       onAccess("miss");
       return settledBy(fills.get(id)?.result ?? fill(id, deadline), { deadline, missed: missedDeadline });
     },
-    hold(id) {
-      const held = isLive() ? present.get(id) : undefined;
-      if (held !== undefined) onAccess("hit");
-      return held;
-    },
+    hold: (id) => (isLive() ? present.get(id) : undefined),
     invalidate(id) {
       present.delete(id);
       missing.delete(id);

@@ -17,7 +17,7 @@ export interface FootingsOptions {
 /** Records of one kind. */
 interface Cached<V> {
   hold(place: Place): Held<V> | undefined;
-  /** Told of each use of a record that was not looked up for it. */
+  /** Told of each use of a record. */
   readonly onHit: () => void;
 }
 
@@ -58,7 +58,7 @@ export function createFootings({ isLive, workspace, member, nowMs }: FootingsOpt
   }
 
   /** The known one where nothing has changed. */
-  function lookUp(key: KeyRecord, place: Place): Footing | undefined {
+  function lookUp(key: KeyRecord, place: Place): KeptFooting | undefined {
     const heldWorkspace = place.workspaceId === "" ? undefined : workspace.hold(place);
     if (heldWorkspace === undefined && place.workspaceId !== "") return undefined;
     const heldMember = place.userId === "" ? undefined : member.hold(place);
@@ -83,17 +83,12 @@ export function createFootings({ isLive, workspace, member, nowMs }: FootingsOpt
   return {
     kept(key, place) {
       const known = knownAt(key, place);
-      if (
-        known === undefined ||
-        !isCurrent(known) ||
-        nowMs() - known.lookedUpMs >= LOOK_UP_AFTER_MS ||
-        !isLive()
-      ) {
-        return lookUp(key, place);
-      }
-      if (known.heldWorkspace !== undefined) workspace.onHit();
-      if (known.heldMember !== undefined) member.onHit();
-      return known;
+      const isKept =
+        known !== undefined && isCurrent(known) && nowMs() - known.lookedUpMs < LOOK_UP_AFTER_MS && isLive();
+      const footing = isKept ? known : lookUp(key, place);
+      if (footing?.heldWorkspace !== undefined) workspace.onHit();
+      if (footing?.heldMember !== undefined) member.onHit();
+      return footing;
     },
 
     async read(key, place, { deadline, reads }) {

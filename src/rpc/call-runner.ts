@@ -6,6 +6,7 @@ import type { MaybePromise } from "../core/ports.ts";
 import { createAuthentication } from "./authentication.ts";
 import { arrivalKey, type Call, type Credential, createCall, setCall } from "./call.ts";
 import { deadlineFor } from "./deadline.ts";
+import { toConnectError } from "./errors.ts";
 import { isOpen } from "./method.ts";
 import { createOverloadBound, type Place } from "./overload.ts";
 import { createRequestLog, type RequestLogOptions } from "./request-log.ts";
@@ -53,20 +54,39 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
   const validate = createValidation();
   const answerInstead = dependencies.answerInstead ?? (() => undefined);
 
+  /** Also where it cannot be logged: whoever waits is told in any case. */
+  function failed(call: Call, start: number, thrown: unknown): ConnectError {
+    try {
+      return log.failed(call, start, thrown);
+    } catch (unlogged) {
+      return toConnectError(unlogged, call.requestId);
+    }
+  }
+
   function begin<Answer>(call: Call, work: () => MaybePromise<Answer>, end: CallEnd<Answer>): void {
     const start = log.start();
     let place: Place | undefined;
 
-    function succeed(answer: Answer): void {
+    function leave(): void {
       place?.leave();
-      log.succeeded(call, start);
+      place = undefined;
+    }
+
+    function succeed(answer: Answer): void {
+      leave();
+      try {
+        log.succeeded(call, start);
+      } catch (thrown) {
+        fail(thrown);
+        return;
+      }
       end.onAnswer(answer);
     }
 
     function fail(thrown: unknown): void {
-      place?.leave();
+      leave();
       // Whatever it failed by: nobody waited for it.
-      end.onError(log.failed(call, start, call.isAborted ? takenBack() : thrown));
+      end.onError(failed(call, start, call.isAborted ? takenBack() : thrown));
     }
 
     function proceed(): MaybePromise<Answer> {
@@ -101,7 +121,7 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
     run,
     refusal: (call) => (isOpen(call.method) ? undefined : authentication.refusal(call)),
     credentialOf: authentication.remembering(),
-    failed: (call, thrown) => log.failed(call, log.start(), thrown),
+    failed: (call, thrown) => failed(call, log.start(), thrown),
     answerInstead,
     inFlight: overload.inFlight,
     interceptor: (next) => async (request) => {
@@ -118,7 +138,7 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
         try {
           return await overload.boundStream(arrival?.connection ?? call, () => next(request));
         } catch (thrown) {
-          throw log.failed(call, start, thrown);
+          throw failed(call, start, thrown);
         }
       }
       const response = await run(call, () => next(request)).catch((error: ConnectError) => {

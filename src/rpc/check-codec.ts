@@ -128,7 +128,7 @@ function decodeHttpRequest(reader: WireReader): HttpTarget {
 export function encodeCheckResponse(decision: Decision, writer: WireWriter): void {
   const { principal, points } = decision;
   writeVerdict(decision, writer);
-  if (principal !== undefined) writePreparedPrincipal(principal, writer);
+  if (principal !== undefined) writePrincipal(5, principal, writer);
   if (points !== undefined) writePoints(6, points, writer);
   for (const limit of decision.limits) writePoints(7, limit, writer);
   writer.uint32(8, uint32(decision.retryAfterMs));
@@ -138,19 +138,29 @@ export function encodeCheckResponse(decision: Decision, writer: WireWriter): voi
   for (const step of decision.steps) writeStep(12, step, writer);
 }
 
+function writePrincipal(field: number, principal: Principal, writer: WireWriter): void {
+  const start = writer.begin(field);
+  writeIdentity(principal, writer);
+  if (principal.arePermissionsShared === true) writer.sharedStrings(11, principal.permissions);
+  else writer.strings(11, principal.permissions);
+  writer.bool(12, principal.allLocations);
+  writer.strings(13, principal.locationIds);
+  for (const name of Object.keys(principal.metadata)) {
+    const entry = writer.begin(14);
+    writer.stringAlways(1, name);
+    writer.stringAlways(2, principal.metadata[name] as string);
+    writer.end(entry);
+  }
+  writer.end(start);
+}
+
 /** Most Checks of a key answer the same one: it is written once, and copied from then on. */
-function writePreparedPrincipal(principal: Principal, writer: WireWriter): void {
+function writeIdentity(principal: Principal, writer: WireWriter): void {
   if (principal.encoded !== undefined) {
     writer.raw(principal.encoded);
     return;
   }
   const start = writer.position;
-  writePrincipal(5, principal, writer);
-  principal.encoded = writer.writtenSince(start);
-}
-
-function writePrincipal(field: number, principal: Principal, writer: WireWriter): void {
-  const start = writer.begin(field);
   writer.string(1, principal.api);
   writer.string(2, principal.keyId);
   writer.string(3, principal.keyName);
@@ -161,16 +171,7 @@ function writePrincipal(field: number, principal: Principal, writer: WireWriter)
   writer.string(8, principal.createdBy);
   writer.string(9, principal.role);
   writer.string(10, principal.plan);
-  writer.strings(11, principal.permissions);
-  writer.bool(12, principal.allLocations);
-  writer.strings(13, principal.locationIds);
-  for (const name of Object.keys(principal.metadata)) {
-    const entry = writer.begin(14);
-    writer.stringAlways(1, name);
-    writer.stringAlways(2, principal.metadata[name] as string);
-    writer.end(entry);
-  }
-  writer.end(start);
+  principal.encoded = writer.writtenSince(start);
 }
 
 function writeStep(field: number, { name, passed, detail }: Step, writer: WireWriter): void {

@@ -7,6 +7,7 @@ import type { ServerStream, StreamSink } from "../http2/stream.ts";
 import { PREFIX_BYTES } from "../wire/wire-writer.ts";
 import { authenticated, type Call, createCall } from "./call.ts";
 import type { CallEnd, CallRunner } from "./call-runner.ts";
+import { toConnectError } from "./errors.ts";
 import { respellGrpcMessage } from "./grpc-message.ts";
 import { frameOf, type HotMethod, isOneMessage } from "./grpc-unary.ts";
 import { late, type RequestBodies, type RequestBody } from "./request-bodies.ts";
@@ -183,7 +184,7 @@ export class GrpcStream implements StreamSink, CallEnd<Buffer> {
     try {
       this.#succeed(frame);
     } catch (error) {
-      this.#context.onUndelivered(error);
+      this.onError(toConnectError(error, this.#call.requestId));
     }
   }
 

@@ -13,6 +13,8 @@ const KEPT_BYTES = 256 * 1024;
 /** A tag, or a length, takes no more. */
 const MAX_VARINT_BYTES = 5;
 
+const sharedLists = new WeakMap<readonly string[], { readonly field: number; readonly written: string }>();
+
 /**
  * Writes protobuf messages into one buffer, which all messages share. Fields are numbered below 16. Those of
  * a single value leave out what is the default, as proto3 does, but for the `…Always` ones: these are for
@@ -81,6 +83,18 @@ export class WireWriter {
 
   strings(field: number, texts: readonly string[]): void {
     for (const text of texts) this.stringAlways(field, text);
+  }
+
+  /** As `strings`, of a list that never changes and of which there are few: its bytes are kept as long as it is. */
+  sharedStrings(field: number, texts: readonly string[]): void {
+    const known = sharedLists.get(texts);
+    if (known?.field === field) {
+      this.raw(known.written);
+      return;
+    }
+    const start = this.#position;
+    this.strings(field, texts);
+    sharedLists.set(texts, { field, written: this.writtenSince(start) });
   }
 
   /** Where the next field will be written. */

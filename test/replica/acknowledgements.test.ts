@@ -12,13 +12,13 @@ import { rowsOf } from "../../src/postgres/database.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "../../src/postgres/pool.ts";
 import { createStores, type Stores } from "../../src/postgres/stores.ts";
-import { systemClock } from "../../src/replica/lease.ts";
 import { withAcknowledgements } from "../../src/replica/acknowledged-writes.ts";
 import {
   type Acknowledgements,
   type AcknowledgementWait,
   createAcknowledgements,
 } from "../../src/replica/acknowledgements.ts";
+import { systemClock } from "../../src/replica/lease.ts";
 import { audit, keyRecord, memberFields, soon, unique, workspaceFields } from "../contract/records.ts";
 import { admin } from "../core/world.ts";
 import { createDatabase, type TestDatabase } from "../support/postgres.ts";

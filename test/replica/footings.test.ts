@@ -76,6 +76,18 @@ describe("a key's footing", () => {
     expect(hits).toEqual(["workspace hit", "member hit"]);
   });
 
+  test("that lacks a member counts one use of its workspace for each time that it is asked for", async () => {
+    const { rights, key, directory, hits } = await startWorld();
+    const stranger = { directory, workspaceId: "w", userId: "nobody" };
+    for (let round = 0; round < 3; round++) await rights.footing(key, stranger, soon());
+    expect(hits).toEqual([
+      "workspace miss",
+      "member miss",
+      ...["workspace hit", "member hit"],
+      ...["workspace hit", "member hit"],
+    ]);
+  });
+
   test("is of the place that is asked for", async () => {
     const { rights, key, directory, footing, ask } = await startWorld();
     await putWorkspace(directory, "v", "free");

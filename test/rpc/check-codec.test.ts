@@ -1,6 +1,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { principalOf } from "../../src/core/standing.ts";
 import { AuthorizationService } from "../../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { createCall } from "../../src/rpc/call.ts";
 import { decodeCheckRequest, encodeCheckResponse } from "../../src/rpc/check-codec.ts";
@@ -8,6 +9,7 @@ import { checkInput, checkResponse } from "../../src/rpc/decision-message.ts";
 import { createValidation } from "../../src/rpc/validation.ts";
 import { anyText, mutated } from "../support/mutated-bytes.ts";
 import { anyDecision } from "./decision-arbitrary.ts";
+import { allowed, keyRecord } from "./test-server.ts";
 import { plainlyRead, plainlyWritten } from "./wire-way.ts";
 
 const method = AuthorizationService.method.check;
@@ -147,4 +149,14 @@ describe("a CheckResponse", () => {
       { numRuns: 500 },
     );
   });
+});
+
+it("keeps of a key's answers no more than its record holds, whatever the key may do", async () => {
+  const locationIds = Array.from({ length: 1000 }, (_, index) => `location-${index}`);
+  const permissions = Array.from({ length: 300 }, (_, index) => `permission-${index}`);
+  const decision = allowed();
+  const principal = { ...principalOf(keyRecord()), locationIds, permissions };
+  await plainlyWritten(encodeCheckResponse, { ...decision, principal });
+  expect(principal.encoded?.length).toBeGreaterThan(0);
+  expect(principal.encoded?.length).toBeLessThan(1000);
 });

@@ -154,3 +154,13 @@ describe("what was written once", () => {
     },
   );
 });
+
+describe("a shared list", () => {
+  it("is written as any other, each time and under each number", () => {
+    const texts = ["items.read", "é".repeat(200), ""];
+    for (const field of [3, 3, 4, 3]) {
+      const shared = written((writer) => writer.sharedStrings(field, texts));
+      expect(shared.equals(written((writer) => writer.strings(field, texts)))).toBe(true);
+    }
+  });
+});
