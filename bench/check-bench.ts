@@ -1,4 +1,4 @@
-import { type BenchOptions, leadInBounds, runBounds, warmUpBounds, warmUpBoundsOf } from "./bench-options.ts";
+import { type BenchOptions, leadInBounds, runBounds, warmUpBounds } from "./bench-options.ts";
 import { startLoadProcess } from "./load/load-process.ts";
 import { faultsOf, type Measurement, measure } from "./measure.ts";
 import { type Row, reportTable } from "./report.ts";
@@ -8,8 +8,6 @@ import { createStoreCounter } from "./store-counts.ts";
 import { subjects } from "./subjects.ts";
 import { keyCount } from "./tollgate-with-keys.ts";
 
-/** So often each key is asked for that hardly one has missed a worker. */
-const CHANCES = 8;
 const connections = 4;
 const inFlight = 50;
 
@@ -56,9 +54,7 @@ async function prepare(name: string) {
     redisUrl: subject.redis?.url,
     postgresUrl: subject.postgresUrl,
   });
-  const { workers = 1 } = subject;
-  // Which of several workers gets a call is chance.
-  const warm = await load.run(workers === 1 ? warmUpBounds : warmUpBoundsOf(keyCount * workers * CHANCES));
+  const warm = await load.run(warmUpBounds);
   say(`warmed up ${subject.name} with ${warm.calls} calls: ${JSON.stringify(warm.statuses)}`);
   await counter.forget();
   const rounds: Round[] = [];

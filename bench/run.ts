@@ -3,6 +3,7 @@
 // npm run bench -- --envoy: what Tollgate adds to a request through Envoy, beside envoyproxy/ratelimit.
 // npm run bench -- --points: what a limit costs in Redis, CPU and bytes, beside envoyproxy/ratelimit.
 // npm run bench -- --scaling: how the CPU of a Check grows with keys, routes and connections.
+// npm run bench -- --workers: what a second worker brings where there is processor for it (Linux, as root).
 // docs/performance.md says how to read them.
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
@@ -14,12 +15,14 @@ import { pointsSubjects } from "./points/points-subjects.ts";
 import { runScalingBench } from "./scaling/scaling-bench.ts";
 import { scalings } from "./scaling/scalings.ts";
 import { subjects } from "./subjects.ts";
+import { runWorkersBench, workerCounts } from "./workers/workers-bench.ts";
 
 const { values } = parseArgs({
   options: {
     envoy: { type: "boolean", default: false },
     points: { type: "boolean", default: false },
     scaling: { type: "boolean", default: false },
+    workers: { type: "boolean", default: false },
     seconds: { type: "string", default: "5" },
     rounds: { type: "string", default: "3" },
     only: { type: "string" },
@@ -38,6 +41,7 @@ if (!isSound) process.exitCode = 1;
 function chosenBench() {
   if (values.points) return { run: runPointsBench, subjects: pointsSubjects };
   if (values.envoy) return { run: runEnvoyBench, subjects: envoySubjects };
+  if (values.workers) return { run: runWorkersBench, subjects: workerCounts };
   if (values.scaling) return { run: runScalingBench, subjects: scalings };
   return { run: runCheckBench, subjects };
 }

@@ -10,7 +10,5 @@ export interface Subject {
   readonly redis?: { readonly url: string; readonly pid: number };
   /** Its own Postgres, with pg_stat_statements, when it has one. */
   readonly postgresUrl?: string;
-  /** Processes that answer, each of which caches what it answers by; default: 1. */
-  readonly workers?: number;
   stop(): Promise<void>;
 }

@@ -19,8 +19,7 @@ const unusedAuthorization = `Bearer ${newSecret("tgc_")}`;
 
 /** Every server that can be measured, by its name on the command line. */
 export const subjects: Readonly<Record<string, () => Promise<Subject>>> = {
-  tollgate: () => startTollgateSubject(),
-  "tollgate-workers": () => startTollgateSubject(2),
+  tollgate: startTollgateSubject,
   naive: startNaive,
   hello: () => startHello({ name: "Connect on node:http2, hello", script: "hello.ts" }),
   "http2-hello": () => startHello({ name: "node:http2, hello", script: "http2-hello.ts" }),
@@ -66,13 +65,10 @@ async function startNaive(): Promise<Subject> {
   };
 }
 
-async function startTollgateSubject(workers = 1): Promise<Subject> {
-  const { server, redis, postgresUrl, keys, stop } = await startTollgateWithKeys({
-    args: workers === 1 ? [] : ["--workers", String(workers)],
-  });
+async function startTollgateSubject(): Promise<Subject> {
+  const { server, redis, postgresUrl, keys, stop } = await startTollgateWithKeys();
   return {
-    name: workers === 1 ? "Tollgate Check" : `Tollgate Check, --workers ${workers}`,
-    workers,
+    name: "Tollgate Check",
     pid: server.pid,
     redis,
     postgresUrl,
