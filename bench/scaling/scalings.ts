@@ -24,6 +24,7 @@ export interface Scaling {
 /** What may grow, by its name on the command line; all else is the same on both sides. */
 export const scalings: Readonly<Record<string, () => Promise<Scaling>>> = {
   keys: startKeys,
+  rows: startRows,
   routes: startRoutes,
   connections: startConnections,
   spread: startSpread,
@@ -47,6 +48,20 @@ async function startKeys(): Promise<Scaling> {
   return {
     small: { ...load, size: "1,000 keys", subject: few, keys: fewKeys },
     large: { ...load, size: "1,000,000 keys, 100,000 asked", subject: many, keys: askedKeys },
+    stop: () => stopAll([few, many]),
+  };
+}
+
+/** As many keys are asked for, of few and of many. */
+async function startRows(): Promise<Scaling> {
+  const policies = unlimitedPolicy();
+  const start = (unusedKeys: number) =>
+    startSubject({ keys: fewKeys, unusedKeys, policies, keysPerWorkspace }, () => permission);
+  const few = await start(0);
+  const many = await start(manyKeys - fewKeys);
+  return {
+    small: { ...load, size: "1,000 keys, all asked", subject: few, keys: fewKeys },
+    large: { ...load, size: "1,000,000 keys, 1,000 asked", subject: many, keys: fewKeys },
     stop: () => stopAll([few, many]),
   };
 }

@@ -14,6 +14,8 @@ const RESERVE_MS = 2;
 /** More than the store's own budget, from when a probe is sent. */
 const PROBE_MS = 1000;
 
+const TOLD_TO_NOBODY = deadlineExceeded();
+
 export type OutageEvent =
   | { readonly kind: "breaker"; readonly state: BreakerState }
   /** A take was decided without the store. `cause` is undefined while the breaker is open. */
@@ -169,7 +171,7 @@ export function withOutage(
     const hadLittle = takeBudgetMs < budgetMs / 2 && now() >= startMs + STORE_SHARE * takeBudgetMs;
     heard(attempt, { error, saysNothing: cutShort || hadLittle });
     if (!isUnavailable(error)) throw error;
-    if (cutShort) throw deadlineExceeded();
+    if (cutShort) throw request.waiter?.isAborted === true ? TOLD_TO_NOBODY : deadlineExceeded();
     return decideWithout(request, error);
   }
 

@@ -6,6 +6,8 @@ import { requestIdReused } from "../points/take-decision.ts";
 import { UnreadableBucket } from "../points/unreadable-bucket.ts";
 import type { TakeVerdict } from "./take-codec.ts";
 
+/** One for all: who takes back a thousand requests is not to cost a thousand errors, of which nobody reads any. */
+const NOBODY_WAITS = storeUnavailable("redis", new NotSent());
 const TOO_LATE = "the take reached Redis too late";
 
 /** One take on its way to Redis and back. */
@@ -41,7 +43,7 @@ export class PendingTake {
 
   /** Fails it where nobody waits for it any more, or its time is up. Answers whether it is to be sent. */
   isStillToSend(nowMs: number): boolean {
-    if (!this.#wasSent && this.request.waiter?.isAborted === true) this.#fail(new NotSent());
+    if (!this.#wasSent && this.request.waiter?.isAborted === true) this.refuse(NOBODY_WAITS);
     if (this.deadline <= nowMs) this.giveUp();
     return this.isOpen;
   }

@@ -20,11 +20,13 @@ export interface CallRunnerDependencies extends RequestLogOptions {
   readonly maxInFlight: number;
 }
 
-/** Told one of both, once. */
+/** Told one of these, once. */
 export interface CallEnd<Answer> {
   onAnswer(answer: Answer): void;
   /** Ready for the caller. */
   onError(error: ConnectError): void;
+  /** It failed, and nobody waits for it any more. */
+  onTakenBack(): void;
 }
 
 /** What every unary call goes through, on each way in. */
@@ -63,6 +65,15 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
     }
   }
 
+  /** Not worth an error where it cannot be logged. */
+  function takeBack(call: Call, start: number): void {
+    try {
+      log.takenBack(call, start);
+    } catch (unlogged) {
+      failed(call, start, unlogged);
+    }
+  }
+
   function begin<Answer>(call: Call, work: () => MaybePromise<Answer>, end: CallEnd<Answer>): void {
     const start = log.start();
     let place: Place | undefined;
@@ -85,8 +96,10 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
 
     function fail(thrown: unknown): void {
       leave();
-      // Whatever it failed by: nobody waited for it.
-      end.onError(failed(call, start, call.isAborted ? takenBack() : thrown));
+      if (call.isAborted) {
+        takeBack(call, start);
+        end.onTakenBack();
+      } else end.onError(failed(call, start, thrown));
     }
 
     function proceed(): MaybePromise<Answer> {
@@ -113,7 +126,10 @@ export function createCallRunner(dependencies: CallRunnerDependencies): CallRunn
   }
 
   function run<Answer>(call: Call, work: () => MaybePromise<Answer>): Promise<Answer> {
-    return new Promise((resolve, reject) => begin(call, work, { onAnswer: resolve, onError: reject }));
+    return new Promise((resolve, reject) => {
+      const onTakenBack = (): void => reject(takenBack());
+      begin(call, work, { onAnswer: resolve, onError: reject, onTakenBack });
+    });
   }
 
   return {

@@ -196,6 +196,10 @@ export class GrpcStream implements StreamSink, CallEnd<Buffer> {
     }
   }
 
+  onTakenBack(): void {
+    // The stream was reset.
+  }
+
   #succeed(frame: Buffer): void {
     const { requestId } = this.#call;
     const head =

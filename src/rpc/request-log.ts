@@ -30,6 +30,8 @@ export interface RequestLog {
   /** Milliseconds on `performance.now()`'s clock. */
   start(): number;
   succeeded(call: Call, start: number): void;
+  /** Nobody waits for it any more, however it ended. */
+  takenBack(call: Call, start: number): void;
   /** Answers what to tell the caller of what was thrown. */
   failed(call: Call, start: number, thrown: unknown): ConnectError;
 }
@@ -85,6 +87,16 @@ export function createRequestLog(options: RequestLogOptions): RequestLog {
       if (!log.isLevelEnabled(level)) return;
       if (call.requestId === "") call.requestId = randomUUID();
       log[level](fieldsOf(call, "ok", durationMs), "call");
+    },
+
+    takenBack(call, start) {
+      const durationMs = performance.now() - start;
+      const { name: method, isFrequent } = factsOf(call.method);
+      onFinished({ method, code: "canceled", durationMs });
+      const level = isFrequent ? "debug" : "info";
+      if (!log.isLevelEnabled(level)) return;
+      call.requestId = requestIdOf(call) || randomUUID();
+      log[level](fieldsOf(call, "canceled", durationMs), "call taken back");
     },
 
     failed(call, start, thrown) {
