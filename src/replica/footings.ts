@@ -5,6 +5,12 @@ import type { Held } from "./coherent-cache.ts";
 /** How long a footing is used before its records are looked up again, so that caches know them to be in use; in ms. */
 const LOOK_UP_AFTER_MS = 10_000;
 
+/**
+ * A key keeps its footing's records also once their own caches have dropped them, until it is used again. So that the
+ * caches' bounds hold, a footing of larger ones is not kept, but made anew for each decision.
+ */
+const MAX_KEPT_BYTES = 2048;
+
 export interface FootingsOptions {
   /** Whether what is cached may be used now. */
   readonly isLive: () => boolean;
@@ -76,7 +82,8 @@ export function createFootings({ isLive, workspace, member, nowMs }: FootingsOpt
       heldMember,
       lookedUpMs: nowMs(),
     };
-    footings.set(key, footing);
+    if ((heldWorkspace?.bytes ?? 0) + (heldMember?.bytes ?? 0) <= MAX_KEPT_BYTES) footings.set(key, footing);
+    else footings.delete(key);
     return footing;
   }
 

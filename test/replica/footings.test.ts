@@ -178,6 +178,26 @@ describe("a key's footing", () => {
     expect([reads() - readsBefore, grace.isUsed]).toEqual([0, true]);
   });
 
+  test("of records that are larger than a key's own is not kept with the key, and is at hand all the same", async () => {
+    const { rights, key, directory, footing, ask } = await startWorld();
+    const locationIds = Array.from({ length: 1000 }, (_, index) => `location-${index}`);
+    await stores.directory.putMember(
+      { directory, workspaceId: "w", userId: "u" },
+      {
+        sourceVersion: 0n,
+        next: () => memberFields({ role: "owner", allLocations: false, locationIds }),
+        audit,
+        deadline: soon(),
+      },
+    );
+    await rights.renew();
+    await ask();
+    const first = await footing();
+    const second = rights.footing(key, { directory, workspaceId: "w", userId: "u" }, soon());
+    expect(second).toMatchObject({ workspace: { plan: "pro" }, member: { locationIds } });
+    expect(second).not.toBe(first);
+  });
+
   test("of one key is not another's", async () => {
     const { rights, directory, footing } = await startWorld();
     await footing();
