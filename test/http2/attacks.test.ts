@@ -7,7 +7,8 @@ import { attackServer } from "./attacks/attack-server.ts";
 import { ATTACKED_BOUNDS } from "./attacks/attacked-bounds.ts";
 import { type AttackedServer, type ServerReport, startAttackedServer } from "./attacks/attacked-server.ts";
 import { attacks } from "./attacks/attacks.ts";
-import { type GoodClient, startGoodClient } from "./attacks/good-client.ts";
+import { startGoodClient } from "./attacks/good-client.ts";
+import type { GoodClient } from "./attacks/keep-asking.ts";
 import { legalTraffic } from "./attacks/legal-traffic.ts";
 import { connectRaw, type RawClient } from "./attacks/raw-client.ts";
 import {

@@ -2,7 +2,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AuthorizationService } from "../../../src/gen/tollgate/v1/authorization_service_pb.ts";
 import { Mode } from "../../../src/gen/tollgate/v1/decision_pb.ts";
-import type { GoodClient } from "./good-client.ts";
+import { type GoodClient, keepAsking } from "./keep-asking.ts";
 
 export interface CheckClientOptions {
   readonly url: string;
@@ -26,32 +26,11 @@ export function startCheckClient(options: CheckClientOptions): GoodClient {
     target: { case: "permission" as const, value: "users.read" },
     mode: Mode.PEEK,
   };
-  let isOver = false;
-  let answers = 0;
-
-  async function ask(): Promise<void> {
-    while (!isOver) {
-      const startMs = performance.now();
-      const { allowed, reason } = await client.check(check, { headers });
-      if (!allowed) throw new Error(`a good client was refused: ${reason}`);
-      onAnswer(performance.now() - startMs);
-      answers++;
-      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    }
-  }
-  const asking = ask();
-  let failure: unknown;
-  asking.catch((error: unknown) => {
-    failure = error;
+  return keepAsking(async () => {
+    const startMs = performance.now();
+    const { allowed, reason } = await client.check(check, { headers });
+    if (!allowed) throw new Error(`a good client was refused: ${reason}`);
+    onAnswer(performance.now() - startMs);
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
   });
-  return {
-    answers() {
-      if (failure !== undefined) throw failure;
-      return answers;
-    },
-    async stop() {
-      isOver = true;
-      await asking;
-    },
-  };
 }

@@ -7,7 +7,7 @@ import { until } from "../../support/until.ts";
 import { checkAttacks } from "./check-attacks.ts";
 import { startCheckClient } from "./check-client.ts";
 import { checkBlock, checkBody } from "./check-frames.ts";
-import type { GoodClient } from "./good-client.ts";
+import type { GoodClient } from "./keep-asking.ts";
 import { connectRaw } from "./raw-client.ts";
 import { headers, lastData, reset } from "./raw-frames.ts";
 
